@@ -1,0 +1,56 @@
+// What every kernel file sees: a matrix, a call, portable vectors. Compiled once per instruction set (and once for wasm):
+// build defines RIVULET_ISA to a name that becomes the namespace, and RIVULET_WIDTH to the floats in one register.
+#pragma once
+#include <stddef.h>
+#include <stdint.h>
+
+namespace rivulet {
+
+// Element (r, c) is data[r * ld + c]. int32 matrices are read through ints().
+struct Matrix {
+	float* data;
+	int32_t rows, cols, ld;
+	float* row(int32_t r) const { return data + (size_t)r * ld; }
+	int32_t* ints() const { return (int32_t*)data; }
+};
+
+union Word {
+	int32_t i;
+	float f;
+};
+
+// Memory of one thread that a kernel may use during one call; grows on demand, never shrinks, 64-byte aligned.
+struct Scratch {
+	// Returns at least `floats` floats. Each `slot` (0..7) is a separate buffer.
+	virtual float* get(int slot, size_t floats) = 0;
+};
+
+struct Call {
+	const Matrix* in;
+	const Matrix* out;
+	const Word* attributes;
+	int32_t part, parts;
+	uint32_t seed[2];
+	uint32_t step;
+	uint32_t firstSequence;
+	Scratch* scratch;
+	// Packed form of in[1], when the runtime has one (weights of a matmul); see matmul.cpp.
+	const float* packed;
+};
+
+typedef void (*Kernel)(const Call&);
+
+struct KernelEntry {
+	const char* name;
+	Kernel kernel;
+};
+
+// Half-open range of part `part` of `parts` over n things.
+struct Range {
+	int64_t begin, end;
+};
+inline Range partOf(const Call& call, int64_t n) {
+	return {n * call.part / call.parts, n * (call.part + 1) / call.parts};
+}
+
+}  // namespace rivulet

@@ -1,0 +1,43 @@
+/** What a backend is: memory in spaces, and programs run in one call. It knows ops only by their names. */
+import type { Space } from "./op.ts";
+import type { Job, Program, ProgramHandle } from "./program.ts";
+
+export type BackendName = "native" | "wasm" | "reference";
+
+/** One runtime: one set of spaces, a pool of threads, loaded programs. Not shared between models. */
+export interface Runtime {
+	readonly backend: BackendName;
+	/** What it runs on, in words: "native, AVX-512, 2 threads". */
+	readonly description: string;
+	readonly threads: number;
+	/** Make `space` at least `words` long (contents kept, new words zero). */
+	reserve(space: Space, words: number): void;
+	/** Words [offset, offset + length) of a space, copied to or from the host. */
+	write(space: Space, offset: number, words: Float32Array | Int32Array): void;
+	read(space: Space, offset: number, words: Float32Array | Int32Array): void;
+	load(program: Program): ProgramHandle;
+	forget(handle: ProgramHandle): void;
+	/** Run without blocking the event loop. One job at a time. */
+	run(job: Job): Promise<void>;
+	/** Run and block; for short jobs such as one decoded token. */
+	runSync(job: Job): void;
+	/** Measured peak of fused multiply-add in GFLOP/s; NaN where it makes no sense. */
+	peak(seconds: number): Promise<number>;
+	/** Bytes held. */
+	memory(): number;
+	close(): Promise<void>;
+}
+
+export interface RuntimeOptions {
+	/** Worker threads; default all cores (at most 8). */
+	threads?: number;
+	/** native only: force an instruction set, for tests ("baseline", "avx2", "avx512", "neon"). */
+	isa?: string;
+}
+
+/** A kind of runtime. `unavailable` says in one line why it cannot work here, or undefined when it can. */
+export interface Backend {
+	readonly name: BackendName;
+	unavailable(): Promise<string | undefined>;
+	create(options: RuntimeOptions): Promise<Runtime>;
+}
