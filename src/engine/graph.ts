@@ -15,8 +15,11 @@ export type Source =
 	| { readonly kind: "input"; readonly name: string }
 	| { readonly kind: "shared"; readonly name: string }
 	| { readonly kind: "state"; readonly name: string }
-	| { readonly kind: "buffer"; readonly name: string; readonly space: "gradients" | "slices" | "optimizer"; readonly offset: number }
+	| { readonly kind: "buffer"; readonly name: string; readonly space: BufferSpace; readonly offset: number }
 	| { readonly kind: "constant"; readonly data: Float32Array | Int32Array };
+
+/** Spaces that hold a runtime's long-lived buffers. */
+export type BufferSpace = "parameters" | "gradients" | "slices" | "optimizer";
 
 /** One value: a matrix of `dtype` words. Compared by identity. */
 export interface Tensor {
@@ -86,8 +89,8 @@ export class Graph {
 		return this.leaf(shape, data instanceof Int32Array ? "i32" : "f32", { kind: "constant", data });
 	}
 
-	/** A stretch of a runtime buffer (gradients, moments), as 1 x n unless told otherwise; the update program reads and writes it. */
-	buffer(name: string, space: "gradients" | "slices" | "optimizer", offset: number, shape: Shape): Tensor {
+	/** A stretch of a runtime buffer (weights, gradients, moments), for the update program. */
+	buffer(name: string, space: BufferSpace, offset: number, shape: Shape): Tensor {
 		return this.leaf(shape, "f32", { kind: "buffer", name, space, offset });
 	}
 
