@@ -56,29 +56,42 @@ export interface OpDefinition {
 	readonly name: string;
 	/** One line, for the docs. */
 	readonly formula: string;
-	/** Names in order, "?" at the end marks an optional operand. */
+	/**
+	 * Names in order, "?" at the end marks an optional operand, "..." in front any number of them. The shape rule leaves out
+	 * optional outputs (always the last) that make no sense for a node; one that nothing reads may be absent from the call.
+	 */
 	readonly inputs: readonly string[];
 	readonly outputs: readonly string[];
 	/** Names and kinds in the order of the ABI. */
 	readonly attributes: Readonly<Record<string, "int" | "float">>;
+	/** Attributes that only the shape rule reads (kernels see the outputs' shapes); not part of the ABI. */
+	readonly shapeAttributes?: readonly string[];
 	/** Types of inputs that are not f32, by index. */
 	readonly i32Inputs?: readonly number[];
 	shape(inputs: (Tensor | null)[], attributes: Attributes): OutputSpec[];
 	/** Gradient to each input, as new nodes of the graph; null where there is none. Absent: not differentiable. */
 	gradient?(context: GradientContext): (Tensor | null)[];
-	/** Floating-point operations of one call. */
+	/**
+	 * Floating-point operations of one call. A multiply-add counts two; a comparison, exp, erf, division or root counts one;
+	 * moving words and drawing random numbers count nothing.
+	 */
 	flops(inputs: (Shape | null)[], outputs: (Shape | null)[], attributes: Attributes): number;
-	/** The specification: naive and readable. */
+	/** The specification: naive and readable. Does the work of all parts at once; accumulates in double precision. */
 	reference(call: Call): void;
-	/** f(A1, B1) + f(A2, B2) = f([A1; A2], [B1; B2]): sums over the rows of all inputs named here (default: all). */
+	/**
+	 * f(A1, B1) + f(A2, B2) = f([A1; A2], [B1; B2]): sums over the rows of the inputs numbered here. For matmul true only of
+	 * a^T b, that is transposeA = 1, transposeB = 0, batch = 1.
+	 */
 	readonly rowReduction?: readonly number[];
 	/** Pairs [input, output] that may share memory. */
 	readonly inPlace?: readonly (readonly [number, number])[];
+	/** Pairs [input, output] that are the same memory: the op updates that input (weights, moments, caches). */
+	readonly writes?: readonly (readonly [number, number])[];
 	/** Pairs [input, output] that are one and the same memory: the op updates that input (a weight, a moment, a cache). */
 	readonly updates?: readonly (readonly [number, number])[];
 	/** Set where the op only renames memory: rows [start, end) or columns [start, end), or a concatenation. Never executed unless a copy is needed. */
 	readonly view?: "rows" | "columns" | "concatRows" | "concatColumns";
-	/** Does the op work in parts inside an update program, and along which size? */
+	/** The size along which an update program may split the op; absent: it always runs in one part. */
 	parts?(inputs: (Shape | null)[], outputs: (Shape | null)[], attributes: Attributes): number;
 	readonly cases: readonly OpCase[];
 }
