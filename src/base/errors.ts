@@ -24,6 +24,6 @@ export class RivuletError extends Error {
 		this.name = "RivuletError";
 		this.code = code;
 		this.exitStatus = options.exitStatus ?? 1;
-		if (options.hint !== undefined) this.hint = options.hint;
+		this.hint = options.hint;
 	}
 }

@@ -19,7 +19,7 @@ describe("RivuletError", () => {
 	test("fails with status 1 and without a hint unless told otherwise", () => {
 		const error = new RivuletError("x", "y");
 		expect(error.exitStatus).toBe(1);
-		expect("hint" in error).toBe(false);
-		expect("cause" in error).toBe(false);
+		expect(error.hint).toBeUndefined();
+		expect(error.cause).toBeUndefined();
 	});
 });
