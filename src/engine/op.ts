@@ -93,6 +93,8 @@ export interface OpDefinition {
 	readonly view?: "rows" | "columns" | "concatRows" | "concatColumns";
 	/** The size along which an update program may split the op; absent: it always runs in one part. */
 	parts?(inputs: (Shape | null)[], outputs: (Shape | null)[], attributes: Attributes): number;
+	/** `parts` is not a limit but the number of parts itself: the outputs' shape depends on it. */
+	readonly exactParts?: true;
 	readonly cases: readonly OpCase[];
 }
 
