@@ -1,8 +1,14 @@
-// What every kernel file sees: a matrix, a call, portable vectors. Compiled once per instruction set (and once for wasm):
-// build defines RIVULET_ISA to a name that becomes the namespace, and RIVULET_WIDTH to the floats in one register.
+// What every kernel file sees: a matrix, a call, the table of its kernels (vectors are in vector.h).
+// Kernel files are compiled once per instruction set, into namespace rivulet::RIVULET_ISA, with RIVULET_WIDTH floats in a
+// register. To add a kernel: write `static void name(const Call&)` in a kernels_*.cpp and add one line to the table at
+// its end (`extern const KernelEntry xKernels[] = {{"name", name}, ..., {nullptr, nullptr}};`). A new file is one line in
+// registry.cpp. Inline functions of headers must be RIVULET_INLINE: the linker would else mix the instruction sets.
+// No libc, no libm, no allocation, no exceptions, no static constructors: the same sources are the wasm module.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
+
+#define RIVULET_INLINE static inline __attribute__((always_inline))
 
 namespace rivulet {
 
@@ -10,8 +16,8 @@ namespace rivulet {
 struct Matrix {
 	float* data;
 	int32_t rows, cols, ld;
-	float* row(int32_t r) const { return data + (size_t)r * ld; }
-	int32_t* ints() const { return (int32_t*)data; }
+	__attribute__((always_inline)) float* row(int32_t r) const { return data + (size_t)r * ld; }
+	__attribute__((always_inline)) int32_t* ints() const { return (int32_t*)data; }
 };
 
 union Word {
@@ -49,7 +55,7 @@ struct KernelEntry {
 struct Range {
 	int64_t begin, end;
 };
-inline Range partOf(const Call& call, int64_t n) {
+RIVULET_INLINE Range partOf(const Call& call, int64_t n) {
 	return {n * call.part / call.parts, n * (call.part + 1) / call.parts};
 }
 
