@@ -1,0 +1,12 @@
+/** How tests run: processes of their own (native memory, worker threads), two at a time, with time for real training. */
+import { defineConfig } from "vitest/config";
+
+export default defineConfig({
+	test: {
+		include: ["test/**/*.test.ts"],
+		pool: "forks",
+		maxWorkers: 2,
+		testTimeout: 60_000,
+		hookTimeout: 60_000,
+	},
+});
