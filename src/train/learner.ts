@@ -1,0 +1,194 @@
+/**
+ * A model with weights, an optimiser and a runtime: one call is one training step or one evaluation of a batch. It cuts batches
+ * into slices and micro-batches; it knows nothing of data, schedules or files.
+ */
+import type { Runtime } from "../engine/backend.ts";
+import type { MicroBatch, ProgramHandle } from "../engine/program.ts";
+import { Session } from "../engine/session.ts";
+import { type EvaluationOutputs, evaluationProgram, evaluationWindow, type Model, outputLength, outputSize, trainingProgram } from "../models/index.ts";
+import { initialValues } from "../nn/initialize.ts";
+import { cutBatch, type Cut } from "./slices.ts";
+import { hyperparameters, type OptimizerConfig, optimizerProgram } from "./optimizer.ts";
+
+/** Token ids (B * N) and targets (B * M, negative: ignored), sequence after sequence. */
+export interface Batch {
+	readonly ids: Int32Array;
+	readonly targets: Int32Array;
+	readonly sequences: number;
+	readonly length: number;
+}
+
+export interface LearnerOptions {
+	readonly optimizer: OptimizerConfig;
+	/** Slices a batch is cut into; fixes the order of summation, and so the bits of the result. */
+	readonly slices: number;
+	/** Windows per recomputation segment; 0: store all; "auto": store all unless that exceeds `memory`. */
+	readonly recompute: number | "auto";
+	/** Bytes that stored activations may take, all threads together. */
+	readonly memory: number;
+}
+
+export interface StepSettings {
+	readonly learningRate: number;
+	/** Number of the step, 1 for the first. */
+	readonly step: number;
+	readonly seed: number;
+	/** w of this step; default: the evaluation window. */
+	readonly window?: number;
+}
+
+export interface StepResult {
+	/** Mean loss over all targets, nats. */
+	readonly loss: number;
+	/** Global norm of the gradient before clipping. */
+	readonly gradientNorm: number;
+	readonly targets: number;
+	/** Exact floating-point operations, from the graph. */
+	readonly flops: number;
+}
+
+export class Learner {
+	readonly model: Model;
+	readonly session: Session;
+	readonly options: LearnerOptions;
+	readonly #segments = new Map<string, number>();
+
+	constructor(model: Model, runtime: Runtime, options: LearnerOptions) {
+		this.model = model;
+		this.options = options;
+		this.session = new Session(runtime, model.parameters);
+		runtime.reserve("optimizer", 2 * this.session.layout.words);
+	}
+
+	initialize(seed: number): void {
+		this.model.parameters.forEach((spec, index) => this.session.writeParameter(spec.name, initialValues(spec, index, seed)));
+	}
+
+	/** Forward, backward, clip, update. */
+	async step(batch: Batch, settings: StepSettings): Promise<StepResult> {
+		return await this.#train(batch, settings, true);
+	}
+
+	/** Forward and backward only; read the result with `gradient`. */
+	async differentiate(batch: Batch, settings: StepSettings): Promise<StepResult> {
+		return await this.#train(batch, settings, false);
+	}
+
+	/** The gradient of the last `differentiate`, summed over `sequences` cut into slices. */
+	gradient(name: string, sequences: number): Float32Array {
+		return this.session.readGradient(name, Math.min(this.options.slices, sequences));
+	}
+
+	async #train(batch: Batch, { learningRate, step, seed, window }: StepSettings, update: boolean): Promise<StepResult> {
+		const { session, options } = this;
+		const width = window ?? evaluationWindow(this.model.config);
+		const cuts = cutBatch(batch.sequences, options.slices, this.#rowsPerSequence(batch.length, width));
+		const slices = cuts[cuts.length - 1].slice + 1;
+		const words = session.layout.words;
+		const updates: ProgramHandle[] = [];
+		if (update) {
+			updates.push(session.program(`optimizer ${slices}`, (layout) => optimizerProgram(session.layout, slices, options.optimizer.clip, layout)));
+			session.writeShared("hyper", hyperparameters(options.optimizer, learningRate, step));
+		}
+		const targets = batch.targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0);
+		session.writeShared("lossScale", Float32Array.of(1 / Math.max(1, targets)));
+		const programs = (cut: Cut) => this.#trainingProgram(cut.count, batch.length, width);
+		const microBatches = this.#place(batch, cuts, programs, updates[0]?.program.outputWords ?? 0);
+		session.runtime.reserve("slices", slices * words);
+		await session.run({ seed: BigInt(seed), step, slices, gradientWords: words, microBatches, updates: updates.map((program) => ({ program, stateOffset: 0 })) });
+		let loss = 0;
+		let flops = updates[0]?.program.flops ?? 0;
+		const one = new Float32Array(1);
+		for (const { program, outputsOffset } of microBatches) {
+			session.runtime.read("outputs", outputsOffset + slot(program, "loss"), one);
+			loss += one[0];
+			flops += program.program.flops;
+		}
+		const norm = new Float32Array(2);
+		if (update) session.runtime.read("outputs", slot(updates[0], "norm"), norm);
+		return { loss: loss / Math.max(1, targets), gradientNorm: norm[1], targets, flops };
+	}
+
+	/**
+	 * Forward over a batch. Each asked value in natural order: `logits` (B M, V), `losses` and `correct` (B M, 1).
+	 */
+	async evaluate(batch: Batch, want: EvaluationOutputs, window = evaluationWindow(this.model.config)): Promise<Record<keyof EvaluationOutputs, Float32Array>> {
+		const { session, model } = this;
+		const cuts = cutBatch(batch.sequences, this.options.slices, this.#rowsPerSequence(batch.length, window));
+		const program = ({ count }: Cut) => {
+			const shape = { sequences: count, length: batch.length, window, segment: 0, train: false };
+			return session.program(`evaluate ${JSON.stringify([shape, want])}`, (layout) => evaluationProgram(model, shape, want, layout));
+		};
+		const microBatches = this.#place(batch, cuts, program, 0);
+		const slices = cuts[cuts.length - 1].slice + 1;
+		await session.run({ seed: 0n, step: 0, slices, gradientWords: 0, microBatches, updates: [] });
+		const rows = outputLength(model.config, batch.length);
+		const read = (name: keyof EvaluationOutputs, columns: number) => {
+			const values = new Float32Array(want[name] ? batch.sequences * rows * columns : 0);
+			if (!want[name]) return values;
+			microBatches.forEach(({ program: handle, outputsOffset }, i) => {
+				const { first, count } = cuts[i];
+				const stretch = values.subarray(first * rows * columns, (first + count) * rows * columns);
+				session.runtime.read("outputs", outputsOffset + slot(handle, name), stretch);
+			});
+			return values;
+		};
+		return { logits: read("logits", outputSize(model.config)), losses: read("losses", 1), correct: read("correct", 1) };
+	}
+
+	/** Write the inputs of every cut, side by side, and say where its outputs go. */
+	#place(batch: Batch, cuts: readonly Cut[], programOf: (cut: Cut) => ProgramHandle, firstOutput: number): MicroBatch[] {
+		const { runtime } = this.session;
+		const handles = cuts.map(programOf);
+		runtime.reserve("inputs", handles.reduce((sum, { program }) => sum + program.inputWords, 0));
+		runtime.reserve("outputs", handles.reduce((sum, { program }) => sum + program.outputWords, firstOutput));
+		const outputs = outputLength(this.model.config, batch.length);
+		let inputsOffset = 0;
+		let outputsOffset = firstOutput;
+		return cuts.map(({ slice, first, count }, i) => {
+			const program = handles[i];
+			const micro: MicroBatch = { program, slice, inputsOffset, outputsOffset, firstSequence: first };
+			const write = (name: string, words: Int32Array, perSequence: number) => {
+				const place = program.program.inputs.get(name);
+				if (place) runtime.write("inputs", inputsOffset + place.offset, words.subarray(first * perSequence, (first + count) * perSequence));
+			};
+			write("ids", batch.ids, batch.length);
+			write("targets", batch.targets, outputs);
+			inputsOffset += program.program.inputWords;
+			outputsOffset += program.program.outputWords;
+			return micro;
+		});
+	}
+
+	#trainingProgram(sequences: number, length: number, window: number): ProgramHandle {
+		const { session, model, options } = this;
+		const key = `train ${sequences} ${length} ${window}`;
+		const build = (segment: number) => session.program(`${key} ${segment}`, (layout) =>
+			trainingProgram(model, { sequences, length, window, segment, train: true }, layout));
+		const known = this.#segments.get(key) ?? (options.recompute === "auto" ? undefined : options.recompute);
+		if (known !== undefined) return build(known);
+		const budget = options.memory / session.runtime.threads / 4;
+		let handle = build(0);
+		let segment = 0;
+		// Fewer windows a segment need less memory up to about the square root of their number.
+		const windows = Math.ceil(length / window);
+		for (let size = Math.ceil(windows / 4); handle.program.arenaWords > budget && size >= 1; size = Math.floor(size / 2)) {
+			const next = build(size);
+			if (next.program.arenaWords >= handle.program.arenaWords) break;
+			handle = next;
+			segment = size;
+		}
+		this.#segments.set(key, segment);
+		return handle;
+	}
+
+	#rowsPerSequence(length: number, window: number): number {
+		return this.model.config.kind === "transformer" ? length : Math.min(length, window);
+	}
+}
+
+function slot({ program }: ProgramHandle, name: string): number {
+	const place = program.outputs.get(name);
+	if (!place) throw new Error(`[learner] the program has no output ${name}`);
+	return place.offset;
+}

@@ -1,0 +1,40 @@
+/** The update of the weights as a program: sum the slices' gradients, clip by global norm, Adam or AdamW. */
+import { Graph } from "../engine/graph.ts";
+import { adam, clipFactor, columnSum, sliceColumns, squareSum } from "../engine/ops/index.ts";
+import { type Layout, plan } from "../engine/plan.ts";
+import type { Program } from "../engine/program.ts";
+import type { ParameterLayout } from "../engine/session.ts";
+
+export interface OptimizerConfig {
+	/** adamw decays weights apart from the gradient (decoupled); adam decays nothing. */
+	readonly kind: "adamw" | "adam";
+	readonly betas: readonly [number, number];
+	readonly epsilon: number;
+	readonly weightDecay: number;
+	/** Largest global norm of the gradient; 0: no clipping. */
+	readonly clip: number;
+}
+
+/** The shared scalars of a step, 1 x 8, as op `adam` reads them. @param step 1 for the first */
+export function hyperparameters({ kind, betas, epsilon, weightDecay }: OptimizerConfig, learningRate: number, step: number): Float32Array {
+	const corrections = betas.map((beta) => 1 - beta ** step);
+	return Float32Array.of(learningRate, ...betas, epsilon, ...corrections, kind === "adamw" ? weightDecay : 0, 0);
+}
+
+/** Output `norm`, 1 x 2: the factor applied by clipping and the global norm of the gradient before it. */
+export function optimizerProgram(parameters: ParameterLayout, slices: number, clip: number, layout: Layout): Program {
+	const g = new Graph();
+	const { words, decayWords } = parameters;
+	const perSlice = g.buffer("gradients", "slices", 0, [slices, words]);
+	const gradient = slices > 1 ? columnSum(g, perSlice) : perSlice;
+	const parts = Math.max(1, Math.min(64, Math.floor(words / 8192)));
+	const norm = clipFactor(g, squareSum(g, gradient, parts), clip);
+	const hyper = g.sharedInput("hyper", [1, 8]);
+	for (const [start, end, decay] of [[0, decayWords, 1], [decayWords, words, 0]]) {
+		if (start === end) continue;
+		const weights = g.buffer("weights", "parameters", start, [1, end - start]);
+		const moments = [0, 1].map((index) => g.buffer(`moment ${index}`, "optimizer", index * words + start, [1, end - start]));
+		adam(g, weights, sliceColumns(g, gradient, start, end), moments[0], moments[1], hyper, norm, { decay });
+	}
+	return plan(g, { kind: "update", layout, outputs: new Map([["norm", norm]]) });
+}

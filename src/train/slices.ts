@@ -1,0 +1,33 @@
+/** How a batch is cut: into slices, whose gradients are summed in order, and these into micro-batches that fit the cache. */
+
+export interface Cut {
+	readonly slice: number;
+	/** First sequence and number of sequences. */
+	readonly first: number;
+	readonly count: number;
+}
+
+/** Rows of one step of a recurrence that make matrix products efficient while its values still fit a core's cache. */
+const rowsPerStep = 128;
+
+/**
+ * @param sequences B
+ * @param slices at most this many; a slice has at least one sequence
+ * @param rowsPerSequence rows that one sequence brings to a matrix product
+ */
+export function cutBatch(sequences: number, slices: number, rowsPerSequence: number): Cut[] {
+	const used = Math.min(slices, sequences);
+	const most = Math.max(1, Math.round(rowsPerStep / rowsPerSequence));
+	const cuts: Cut[] = [];
+	for (let slice = 0; slice < used; slice++) {
+		const start = Math.floor((slice * sequences) / used);
+		const end = Math.floor(((slice + 1) * sequences) / used);
+		const pieces = Math.ceil((end - start) / most);
+		for (let i = 0; i < pieces; i++) {
+			const first = start + Math.floor((i * (end - start)) / pieces);
+			const count = start + Math.floor(((i + 1) * (end - start)) / pieces) - first;
+			cuts.push({ slice, first, count });
+		}
+	}
+	return cuts;
+}
