@@ -64,7 +64,13 @@ describe("philox", () => {
 describe("RandomSequence", () => {
 	test("depends on seed, stream and index, and on nothing else", () => {
 		const first = (seed: number | bigint, stream: number, index: number) =>
-			Array.from({ length: 9 }, ((sequence) => () => sequence.word())(new RandomSequence(seed, stream, index)));
+			Array.from(
+				{ length: 9 },
+				(
+					(sequence) => () =>
+						sequence.word()
+				)(new RandomSequence(seed, stream, index)),
+			);
 		expect(first(7, 1, 3)).toEqual(first(7n, 1, 3));
 		const heads = [first(7, 1, 3), first(8, 1, 3), first(7, 2, 3), first(7, 1, 4), first(7, 1, 3 + 2 ** 32)];
 		const high = first(7n + (1n << 32n), 1, 3);
