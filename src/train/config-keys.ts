@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { nearest } from "../base/nearest.ts";
-import { configSchema, type Config, type KeyMeta } from "./config.ts";
+import { type Config, configSchema, type KeyMeta } from "./config.ts";
 
 export interface ConfigKey extends KeyMeta {
 	/** Dotted kebab-case: "train.learning-rate". */

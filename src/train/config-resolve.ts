@@ -4,15 +4,8 @@
  */
 import { readFile } from "node:fs/promises";
 import { RivuletError } from "../base/errors.ts";
-import {
-	alphaSetting,
-	configSchema,
-	isCopyTask,
-	windowRange,
-	type Config,
-	type ConfigInput,
-} from "./config.ts";
-import { configKeys, nearestKey, toKebab, valueText, type ConfigKey } from "./config-keys.ts";
+import { alphaSetting, type Config, type ConfigInput, configSchema, isCopyTask, windowRange } from "./config.ts";
+import { type ConfigKey, configKeys, nearestKey, toKebab, valueText } from "./config-keys.ts";
 import { findPreset } from "./presets.ts";
 
 /** Values from one place. `flags` values are text and read as the key's type asks. */
@@ -23,7 +16,8 @@ export interface Layer {
 	readonly text?: boolean;
 }
 
-const usage = (code: string, message: string, hint?: string) => new RivuletError(code, message, { hint, exitStatus: 2 });
+const usage = (code: string, message: string, hint?: string) =>
+	new RivuletError(code, message, { hint, exitStatus: 2 });
 
 /** One complete configuration out of layers, later ones winning; the preset that any of them names goes first. */
 export function resolveConfig(layers: readonly Layer[]): Config {
@@ -65,14 +59,20 @@ export async function readConfigFile(path: string): Promise<Layer> {
 	}
 	try {
 		// JSON is YAML too, but JSON.parse gives the better message and keeps __proto__ an ordinary key.
-		const values = path.endsWith(".json") ? JSON.parse(text) : (await import("yaml")).parse(text, { maxAliasCount: 100 });
+		const values = path.endsWith(".json")
+			? JSON.parse(text)
+			: (await import("yaml")).parse(text, { maxAliasCount: 100 });
 		return { from: path, values: values ?? {} };
 	} catch (cause) {
 		const reason = (cause as Error).message.split("\n")[0];
-		throw new RivuletError("config-syntax", `${path} is not valid ${path.endsWith(".json") ? "JSON" : "YAML"}: ${reason}`, {
-			exitStatus: 2,
-			cause,
-		});
+		throw new RivuletError(
+			"config-syntax",
+			`${path} is not valid ${path.endsWith(".json") ? "JSON" : "YAML"}: ${reason}`,
+			{
+				exitStatus: 2,
+				cause,
+			},
+		);
 	}
 }
 
@@ -184,14 +184,20 @@ function check({ data, model, train }: Config): void {
 		refuse(`model.heads ${model.heads} does not divide model.width ${model.width}`, `take --model.heads ${near}`);
 	}
 	const window = windowRange(model.window);
-	if (window.minimum > window.maximum) refuse(`model.window ${model.window} is empty`, "write the smaller number first");
+	if (window.minimum > window.maximum)
+		refuse(`model.window ${model.window} is empty`, "write the smaller number first");
 	if (model.kind === "transformer") {
-		if (model.variant !== "forget") refuse("model.variant accumulate is for model.kind recurrent", "leave one of them out");
-		if (model.positions === "window") refuse("model.positions window is for model.kind recurrent", "take absolute or none");
+		if (model.variant !== "forget")
+			refuse("model.variant accumulate is for model.kind recurrent", "leave one of them out");
+		if (model.positions === "window")
+			refuse("model.positions window is for model.kind recurrent", "take absolute or none");
 		if (model.form === "naive") refuse("model.form naive is for model.kind recurrent", "leave it out");
 	}
 	if (model.variant === "forget" && (alphaSetting(model.alpha).learned || model.alpha !== 0)) {
-		refuse(`model.alpha ${model.alpha} needs model.variant accumulate; forget has alpha 0`, "add --model.variant accumulate");
+		refuse(
+			`model.alpha ${model.alpha} needs model.variant accumulate; forget has alpha 0`,
+			"add --model.variant accumulate",
+		);
 	}
 	checkData(data, refuse);
 	checkTrain(data, train, refuse);
@@ -201,10 +207,16 @@ type Refuse = (message: string, hint: string) => void;
 
 function checkData(data: Config["data"], refuse: Refuse): void {
 	if (data.task === "text" && data.path.length === 0) {
-		refuse("data.path is missing: no text to learn from", "add --data.path FILE, or take --preset quick for the built-in tales");
+		refuse(
+			"data.path is missing: no text to learn from",
+			"add --data.path FILE, or take --preset quick for the built-in tales",
+		);
 	}
 	if (data.task !== "text" && data.path.length + data.validation.length > 0) {
-		refuse(`data.task ${data.task} generates its data and reads no data.path or data.validation`, "leave one of them out");
+		refuse(
+			`data.task ${data.task} generates its data and reads no data.path or data.validation`,
+			"leave one of them out",
+		);
 	}
 	if (isCopyTask(data.task) && data.length !== data.noise + 32) {
 		refuse(
@@ -216,7 +228,10 @@ function checkData(data: Config["data"], refuse: Refuse): void {
 
 function checkTrain(data: Config["data"], train: Config["train"], refuse: Refuse): void {
 	if ([train.steps, train.tokens, train.flops, train.seconds].every((budget) => budget === null)) {
-		refuse("the run has no end: train.steps, tokens, flops and seconds are all none", "set one of them, as --train.steps 1000");
+		refuse(
+			"the run has no end: train.steps, tokens, flops and seconds are all none",
+			"set one of them, as --train.steps 1000",
+		);
 	}
 	if (train.batch % train.slices !== 0) {
 		refuse(`train.slices ${train.slices} does not divide train.batch ${train.batch}`, "leave train.slices out");

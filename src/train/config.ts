@@ -27,7 +27,13 @@ const count = (minimum: number) => z.int().min(minimum);
 const positive = z.number().positive();
 const fraction = z.number().min(0).lt(1);
 /** One name or several; always a list once parsed. */
-const names = z.union([z.string().min(1).transform((name) => [name]), z.array(z.string().min(1))]);
+const names = z.union([
+	z
+		.string()
+		.min(1)
+		.transform((name) => [name]),
+	z.array(z.string().min(1)),
+]);
 const orNone = <T extends z.ZodType>(schema: T) => schema.nullable().default(null);
 
 const data = z.strictObject({
@@ -47,18 +53,28 @@ const data = z.strictObject({
 		description: "what is learned: your text, the built-in tales, or one of the memory tasks",
 		common: true,
 	}),
-	noise: key(count(0).max(1 << 20).default(4096), {
-		description: "noise tokens of the copy tasks, between what is to be remembered and the recall",
-		unit: "tokens",
-	}),
+	noise: key(
+		count(0)
+			.max(1 << 20)
+			.default(4096),
+		{
+			description: "noise tokens of the copy tasks, between what is to be remembered and the recall",
+			unit: "tokens",
+		},
+	),
 	tokenizer: key(z.enum(["char", "byte", "gpt2", "bpe"]).default("char"), {
 		description: "characters, bytes, GPT-2's vocabulary, or byte pairs learned from the corpus",
 		common: true,
 	}),
-	vocabulary: key(count(257).max(1 << 20).default(1024), {
-		description: "size of the vocabulary that tokenizer bpe learns",
-		unit: "tokens",
-	}),
+	vocabulary: key(
+		count(257)
+			.max(1 << 20)
+			.default(1024),
+		{
+			description: "size of the vocabulary that tokenizer bpe learns",
+			unit: "tokens",
+		},
+	),
 	length: key(count(1).max(1 << 24), {
 		description: "sequence length N of a training example",
 		unit: "tokens",
@@ -76,8 +92,18 @@ const model = z.strictObject({
 		description: "recurrence: forget for language, accumulate for long-range memory",
 		common: true,
 	}),
-	width: key(count(1).max(1 << 16).default(128), { description: "embedding width C", common: true }),
-	heads: key(count(1).max(1 << 12).default(4), { description: "attention heads H; divides the width", common: true }),
+	width: key(
+		count(1)
+			.max(1 << 16)
+			.default(128),
+		{ description: "embedding width C", common: true },
+	),
+	heads: key(
+		count(1)
+			.max(1 << 12)
+			.default(4),
+		{ description: "attention heads H; divides the width", common: true },
+	),
 	layers: key(count(1).max(1024).default(1), { description: "layers L", common: true }),
 	window: key(z.union([count(1).max(1 << 20), z.string().regex(/^[1-9]\d{0,6}\.\.[1-9]\d{0,6}$/)]).default(16), {
 		description: "window w; a range is drawn from anew at each step, its mean used in evaluation",
@@ -110,7 +136,10 @@ const curriculum = z.strictObject({
 		unit: "tokens",
 		expects: "an integer >= 1, or none for full length from the start",
 	}),
-	threshold: key(positive.default(0.3), { description: "validation loss under which the noise is doubled", unit: "nats" }),
+	threshold: key(positive.default(0.3), {
+		description: "validation loss under which the noise is doubled",
+		unit: "nats",
+	}),
 });
 
 const budget = (unit: string, rest: Partial<KeyMeta> = {}) => ({
@@ -121,13 +150,26 @@ const budget = (unit: string, rest: Partial<KeyMeta> = {}) => ({
 });
 
 const train = z.strictObject({
-	batch: key(count(1).max(1 << 20).default(32), { description: "sequences per batch B", common: true }),
-	accumulate: key(count(1).max(1 << 16).default(1), { description: "batches whose gradients make one step" }),
+	batch: key(
+		count(1)
+			.max(1 << 20)
+			.default(32),
+		{ description: "sequences per batch B", common: true },
+	),
+	accumulate: key(
+		count(1)
+			.max(1 << 16)
+			.default(1),
+		{ description: "batches whose gradients make one step" },
+	),
 	slices: key(count(1).max(1 << 16), {
 		description: "parts of a batch that threads take; part of the result's bits, the thread count is not",
 		derived: "the largest divisor of the batch up to 8",
 	}),
-	steps: key(count(1).nullable(), budget("steps", { derived: "1000, or none where another budget is set", common: true })),
+	steps: key(
+		count(1).nullable(),
+		budget("steps", { derived: "1000, or none where another budget is set", common: true }),
+	),
 	tokens: key(orNone(positive), budget("tokens")),
 	flops: key(orNone(positive), budget("FLOPs")),
 	seconds: key(orNone(positive), budget("seconds", { common: true })),

@@ -7,7 +7,15 @@ import type { ConfigInput } from "./config.ts";
 const quick: ConfigInput = {
 	data: { task: "tales", tokenizer: "char", length: 128 },
 	model: { width: 128, heads: 4, window: 16 },
-	train: { batch: 32, learningRate: 2e-3, schedule: "cosine", warmup: 50, steps: 1000, seconds: 120, evaluateEvery: 100 },
+	train: {
+		batch: 32,
+		learningRate: 2e-3,
+		schedule: "cosine",
+		warmup: 50,
+		steps: 1000,
+		seconds: 120,
+		evaluateEvery: 100,
+	},
 };
 
 /** Characters of tiny Shakespeare (paper.md section 2). The text is the user's: --data.path FILE. */
@@ -38,7 +46,11 @@ const presets: Readonly<Record<string, ConfigInput>> = {
 	quick,
 	shakespeare,
 	copy: { ...recall, data: { ...recall.data, task: "copy" }, model: { ...recall.model, alpha: "learned:0.5" } },
-	"selective-copy": { ...recall, data: { ...recall.data, task: "selective-copy" }, model: { ...recall.model, alpha: 0.5 } },
+	"selective-copy": {
+		...recall,
+		data: { ...recall.data, task: "selective-copy" },
+		model: { ...recall.model, alpha: 0.5 },
+	},
 };
 
 export const presetNames: readonly string[] = Object.keys(presets);

@@ -1,4 +1,4 @@
-import { writeFile, mkdtemp } from "node:fs/promises";
+import { mkdtemp, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
@@ -51,7 +51,10 @@ describe("keys", () => {
 
 describe("precedence", () => {
 	test("is defaults, preset, file, flags", () => {
-		const file = { from: "run.yaml", values: { preset: "shakespeare", data: { path: "a.txt" }, train: { batch: 16, clip: 2 } } };
+		const file = {
+			from: "run.yaml",
+			values: { preset: "shakespeare", data: { path: "a.txt" }, train: { batch: 16, clip: 2 } },
+		};
 		const config = resolveConfig([file, flags({ "train.clip": "0.5" })]);
 		expect(config.train.clip).toBe(0.5);
 		expect(config.train.batch).toBe(16);
@@ -119,9 +122,9 @@ describe("flags", () => {
 	});
 
 	test.each([
-		["train.batch", "0", "--train.batch: expected an integer >= 1 and <= 1048576, found \"0\""],
+		["train.batch", "0", '--train.batch: expected an integer >= 1 and <= 1048576, found "0"'],
 		["train.batch", "2.5", "expected an integer"],
-		["train.batch", "many", "found \"many\""],
+		["train.batch", "many", 'found "many"'],
 		["train.learning-rate", "nan", "expected a number > 0"],
 		["train.learning-rate", "1e999", "expected a number > 0"],
 		["model.dropout", "1", "expected a number >= 0 and < 1"],
@@ -157,7 +160,11 @@ describe("unknown keys", () => {
 	});
 
 	test("never become properties: __proto__ and constructor are unknown", () => {
-		for (const hostile of ['{"__proto__":{"polluted":1}}', '{"constructor":{"prototype":1}}', '{"train":{"__proto__":1}}']) {
+		for (const hostile of [
+			'{"__proto__":{"polluted":1}}',
+			'{"constructor":{"prototype":1}}',
+			'{"train":{"__proto__":1}}',
+		]) {
 			expect(failure(() => resolveConfig([{ from: "f", values: JSON.parse(hostile) }])).code).toBe("unknown-key");
 		}
 		expect(({} as Record<string, unknown>).polluted).toBeUndefined();
@@ -184,7 +191,13 @@ describe("derived defaults", () => {
 		const plain = defineConfig(text);
 		expect(plain.data.length).toBe(256);
 		expect(plain.model.alpha).toBe(0);
-		expect(plain.train).toMatchObject({ steps: 1000, slices: 8, weightDecay: 0.1, minLearningRate: 1e-4, saveEvery: 100 });
+		expect(plain.train).toMatchObject({
+			steps: 1000,
+			slices: 8,
+			weightDecay: 0.1,
+			minLearningRate: 1e-4,
+			saveEvery: 100,
+		});
 		expect(defineConfig({ ...text, train: { seconds: 5 } }).train.steps).toBeNull();
 		expect(defineConfig({ ...text, train: { batch: 12 } }).train.slices).toBe(6);
 		const copy = defineConfig({ preset: "copy", data: { noise: 256 } });
@@ -199,7 +212,11 @@ describe("keys that must fit one another", () => {
 		[{ data: {} }, "data.path is missing", "--preset quick"],
 		[{ data: { task: "copy" as const, path: "a" } }, "reads no data.path", "leave"],
 		[{ data: { task: "copy" as const, noise: 64, length: 64 } }, "does not fit", "96"],
-		[{ ...text, model: { kind: "transformer" as const, variant: "accumulate" as const } }, "model.kind recurrent", "leave"],
+		[
+			{ ...text, model: { kind: "transformer" as const, variant: "accumulate" as const } },
+			"model.kind recurrent",
+			"leave",
+		],
 		[{ ...text, model: { alpha: 0.5 } }, "needs model.variant accumulate", "--model.variant"],
 		[{ ...text, model: { window: "48..16" } }, "is empty", "smaller"],
 		[{ ...text, train: { steps: null } }, "no end", "--train.steps"],
@@ -234,7 +251,10 @@ describe("files", () => {
 	});
 
 	test("that are missing, broken or no mapping are refused by name", async () => {
-		await expect(readConfigFile("/nowhere/run.yaml")).rejects.toMatchObject({ code: "config-unreadable", exitStatus: 2 });
+		await expect(readConfigFile("/nowhere/run.yaml")).rejects.toMatchObject({
+			code: "config-unreadable",
+			exitStatus: 2,
+		});
 		await expect(readConfigFile(await write("bad.json", "{"))).rejects.toMatchObject({ code: "config-syntax" });
 		await expect(readConfigFile(await write("bad.yaml", "a: [1"))).rejects.toMatchObject({ code: "config-syntax" });
 		const list = await readConfigFile(await write("list.yaml", "- 1\n- 2\n"));
@@ -246,11 +266,31 @@ describe("files", () => {
 
 test("presets hold the recipes of the paper", () => {
 	const shakespeare = defineConfig({ preset: "shakespeare", ...text });
-	expect(shakespeare.model).toMatchObject({ width: 384, heads: 6, layers: 1, dropout: 0.2, variant: "forget", activation: "gelu" });
-	expect(shakespeare.train).toMatchObject({ optimizer: "adamw", betas: [0.9, 0.95], weightDecay: 0.1, clip: 1, learningRate: 1e-3 });
+	expect(shakespeare.model).toMatchObject({
+		width: 384,
+		heads: 6,
+		layers: 1,
+		dropout: 0.2,
+		variant: "forget",
+		activation: "gelu",
+	});
+	expect(shakespeare.train).toMatchObject({
+		optimizer: "adamw",
+		betas: [0.9, 0.95],
+		weightDecay: 0.1,
+		clip: 1,
+		learningRate: 1e-3,
+	});
 	const copy = defineConfig({ preset: "copy" });
 	expect(copy.data.length).toBe(4128);
-	expect(copy.model).toMatchObject({ width: 96, heads: 6, window: 32, variant: "accumulate", activation: "relu", dropout: 0.05 });
+	expect(copy.model).toMatchObject({
+		width: 96,
+		heads: 6,
+		window: 32,
+		variant: "accumulate",
+		activation: "relu",
+		dropout: 0.05,
+	});
 	expect(copy.train).toMatchObject({ optimizer: "adam", learningRate: 5e-4, batch: 64, schedule: "recall" });
 	expect(copy.train.curriculum).toEqual({ start: 128, threshold: 0.3 });
 	expect(alphaSetting(copy.model.alpha)).toEqual({ learned: true, value: 0.5 });
