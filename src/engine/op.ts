@@ -85,8 +85,6 @@ export interface OpDefinition {
 	readonly rowReduction?: readonly number[];
 	/** Pairs [input, output] that may share memory. */
 	readonly inPlace?: readonly (readonly [number, number])[];
-	/** Pairs [input, output] that are the same memory: the op updates that input (weights, moments, caches). */
-	readonly writes?: readonly (readonly [number, number])[];
 	/** Pairs [input, output] that are one and the same memory: the op updates that input (a weight, a moment, a cache). */
 	readonly updates?: readonly (readonly [number, number])[];
 	/** Set where the op only renames memory: rows [start, end) or columns [start, end), or a concatenation. Never executed unless a copy is needed. */
