@@ -103,6 +103,13 @@ export class Session {
 		this.runtime.write("shared", this.#sharedOffset(name, values.length), values);
 	}
 
+	/** Run an update program that leaves the weights as they are, and block. */
+	runSync(job: Omit<Job, "weightsChanged">): void {
+		const { weightsChanged } = this;
+		this.weightsChanged = false;
+		this.runtime.runSync({ ...job, weightsChanged });
+	}
+
 	async close(): Promise<void> {
 		await this.runtime.close();
 	}

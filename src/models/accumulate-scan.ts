@@ -15,15 +15,34 @@ import type { ParameterTable } from "../nn/parameters.ts";
 import type { ModelConfig } from "./model.ts";
 import type { Scan } from "./scan.ts";
 
+/** The pair (f, s), one block each. */
+interface Carried {
+	f: Blocks;
+	s: Blocks;
+}
+
 export class AccumulateScan implements Scan {
 	readonly #layer: Layer;
 	/** 1 x 1, in [0, 1] */
 	readonly #alpha: Tensor;
-	#carried: { f: Blocks; s: Blocks } | null = null;
+	#carried: Carried | null;
 
-	constructor(layer: Layer, alpha: Tensor) {
+	constructor(layer: Layer, alpha: Tensor, carried: Carried | null = null) {
 		this.#layer = layer;
 		this.#alpha = alpha;
+		this.#carried = carried;
+	}
+
+	/** The pair carried now, each (B w, C). */
+	boundary(): { f: Tensor; s: Tensor } {
+		const { f, s } = this.#last();
+		return { f: f.rows, s: s.rows };
+	}
+
+	/** The output of the block pushed last, if it is not the end: T(alpha f + s), known before the next block comes. */
+	nextOutput(g: Graph): Tensor {
+		const { f, s } = this.#last();
+		return wholeLayer(g, this.#layer, { ...s, rows: addScaled(g, this.#alpha, f.rows, s.rows) });
 	}
 
 	push(g: Graph, blocks: Blocks): Blocks | null {
@@ -42,11 +61,16 @@ export class AccumulateScan implements Scan {
 
 	finish(g: Graph): Blocks | null {
 		if (!this.#carried) return null;
-		const { s } = this.#carried;
+		const { s } = this.#last();
 		return { ...s, rows: wholeLayer(g, this.#layer, s) };
 	}
 
-	#step(g: Graph, f: Blocks, s: Blocks, x: Blocks): { f: Blocks; s: Blocks } {
+	#last(): Carried {
+		if (!this.#carried) throw new Error("[accumulate] no block was pushed");
+		return this.#carried;
+	}
+
+	#step(g: Graph, f: Blocks, s: Blocks, x: Blocks): Carried {
 		const past: Blocks = { ...s, rows: addScaled(g, this.#alpha, f.rows, s.rows) };
 		const present: Blocks = { ...x, rows: addScaled(g, this.#alpha, firstRows(g, f, x.lengths[0]), x.rows) };
 		const window = joinBlocks(g, [past, present]);

@@ -20,13 +20,12 @@ export function endParameters(config: ModelConfig): { before: ParameterSpec[]; a
 /**
  * Token embedding plus position embedding, (n, C).
  * @param ids (n, 1)
- * @param positions of each row, in its sequence (absolute) or in its window
+ * @param positions (n, 1): of each row, in its sequence (absolute) or in its window
  */
-export function embed(g: Graph, config: ModelConfig, table: ParameterTable, ids: Tensor, positions: Int32Array): Tensor {
+export function embed(g: Graph, config: ModelConfig, table: ParameterTable, ids: Tensor, positions: Tensor): Tensor {
 	const tokens = gather(g, table.get(g, "transformer.wte.weight"), ids);
 	if (config.positions === "none") return tokens;
-	const index = g.constant(positions, [positions.length, 1]);
-	return add(g, tokens, gather(g, table.get(g, "transformer.wpe.weight"), index));
+	return add(g, tokens, gather(g, table.get(g, "transformer.wpe.weight"), positions));
 }
 
 /** Final layer norm and head: (n, C) -> (n, V). */

@@ -19,6 +19,7 @@ export class ForgetScan implements Scan {
 	#prefix: Tensor | null;
 	/** Blocks still to come before the first that is read out. */
 	#unread: number;
+	#state: Tensor | null = null;
 
 	constructor(layer: Layer, firstRead: number, prefix: Tensor | null = null) {
 		this.#layer = layer;
@@ -26,8 +27,10 @@ export class ForgetScan implements Scan {
 		this.#prefix = prefix;
 	}
 
-	get prefix(): Tensor | null {
-		return this.#prefix;
+	/** The last state, (B w, C). */
+	boundary(): { s: Tensor } {
+		if (!this.#state) throw new Error("[forget] no block was pushed");
+		return { s: this.#state };
 	}
 
 	push(g: Graph, blocks: Blocks): Blocks | null {
@@ -41,6 +44,7 @@ export class ForgetScan implements Scan {
 			const state = layer.finish(g, x, attend(g, layer, blockAt(g, inputs, k), this.#prefix));
 			const projection = layer.queriesKeysValues(g, state);
 			this.#prefix = keysValues(g, projection);
+			this.#state = state;
 			states.push({ ...x, rows: state });
 			projections.push({ ...x, rows: projection });
 		}

@@ -25,7 +25,7 @@ export function naiveForward(g: Graph, config: ModelConfig, table: ParameterTabl
 		const { positions, rows } = blockOrder(lengths, k, k + 1, sequences);
 		const blockIds = gather(g, ids, g.constant(rows, [rows.length, 1]));
 		const places = config.positions === "window" ? positions.map((position) => position % window) : positions;
-		const embedded = embed(g, config, table, blockIds, places);
+		const embedded = embed(g, config, table, blockIds, g.constant(places, [places.length, 1]));
 		return { rows: dropout(g, embedded, { p: train ? config.dropout : 0, rowsPerSequence: size, sequences }), length: size };
 	});
 	const alpha = config.variant === "accumulate" ? alphaOf(g, config, table) : null;

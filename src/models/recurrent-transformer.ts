@@ -80,7 +80,7 @@ export class RecurrentTransformer implements Model {
 		const { positions, rows } = blockOrder(lengths, first, last, sequences);
 		const blockIds = gather(g, ids, g.constant(rows, [rows.length, 1]));
 		const places = this.config.positions === "window" ? positions.map((position) => position % window) : positions;
-		const embedded = embed(g, this.config, this.#table, blockIds, places);
+		const embedded = embed(g, this.config, this.#table, blockIds, g.constant(places, [places.length, 1]));
 		const blocks: Blocks = { rows: embedded, lengths: lengths.slice(first, last), sequences };
 		return { ...blocks, rows: dropoutBlocks(g, blocks, train ? this.config.dropout : 0) };
 	}

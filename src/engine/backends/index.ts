@@ -1,0 +1,30 @@
+/** Which backends there are, and the choice among them: native, then wasm, then reference. */
+import type { Backend, BackendName, Runtime, RuntimeOptions } from "../backend.ts";
+
+/** In order of preference. Loaded only when asked for: a library that cannot be opened must not break the others. */
+const loaders: Record<BackendName, () => Promise<Backend>> = {
+	native: async () => (await import("./native.ts")).native,
+	wasm: async () => (await import("./wasm-node.ts")).wasm,
+	reference: async () => (await import("./reference.ts")).reference,
+};
+
+export const backendNames = Object.keys(loaders) as BackendName[];
+
+/** One line per backend: why it cannot work here, or undefined when it can. */
+export async function backendSupport(): Promise<Map<BackendName, string | undefined>> {
+	const support = new Map<BackendName, string | undefined>();
+	for (const name of backendNames) support.set(name, await (await loaders[name]()).unavailable());
+	return support;
+}
+
+/** A runtime of the named backend, or of the first that works here ("auto"). */
+export async function createRuntime(name: BackendName | "auto", options: RuntimeOptions = {}): Promise<Runtime> {
+	const reasons: string[] = [];
+	for (const candidate of name === "auto" ? backendNames : [name]) {
+		const backend = await loaders[candidate]();
+		const reason = await backend.unavailable();
+		if (reason === undefined) return await backend.create(options);
+		reasons.push(`${candidate}: ${reason}`);
+	}
+	throw new Error(`[backend] none can run here. ${reasons.join("; ")}`);
+}
