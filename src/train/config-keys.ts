@@ -85,7 +85,7 @@ export function nearestKey(name: string): string | undefined {
 }
 
 /** A key's value in a configuration. */
-export function valueOf(config: Config, key: ConfigKey): unknown {
+export function configValue(config: Config, key: ConfigKey): unknown {
 	return key.path.reduce<unknown>((group, name) => (group as Record<string, unknown>)[name], config);
 }
 
@@ -105,7 +105,7 @@ export function plainConfig(config: Config): Record<string, unknown> {
 			group[part] ??= {};
 			group = group[part] as Record<string, unknown>;
 		}
-		group[toKebab(key.path[key.path.length - 1])] = valueOf(config, key);
+		group[toKebab(key.path[key.path.length - 1])] = configValue(config, key);
 	}
 	return plain;
 }
@@ -115,7 +115,7 @@ export function differences(there: Config, here: Config): string[] {
 	const found: string[] = [];
 	for (const key of configKeys().values()) {
 		if (key.resumable) continue;
-		const [a, b] = [valueOf(there, key), valueOf(here, key)];
+		const [a, b] = [configValue(there, key), configValue(here, key)];
 		if (JSON.stringify(a) !== JSON.stringify(b)) found.push(`${key.name}: ${valueText(a)} there, ${valueText(b)} here`);
 	}
 	return found;

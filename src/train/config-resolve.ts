@@ -146,7 +146,6 @@ function deriveDefaults(values: Map<string, unknown>): void {
 	fill("model.alpha", get("model.variant") === "accumulate" ? "learned:0.5" : 0);
 	const otherBudget = ["tokens", "flops", "seconds"].some((name) => typeof get(`train.${name}`) === "number");
 	fill("train.steps", otherBudget ? null : 1000);
-	fill("train.slices", largestDivisor(get("train.batch") as number, 8));
 	fill("train.weight-decay", get("train.optimizer") === "adamw" ? 0.1 : 0);
 	fill("train.min-learning-rate", get("train.schedule") === "recall" ? 0 : (get("train.learning-rate") as number) / 10);
 	fill("train.evaluate-batches", copy ? 4 : null);
@@ -184,8 +183,7 @@ function check({ data, model, train }: Config): void {
 		refuse(`model.heads ${model.heads} does not divide model.width ${model.width}`, `take --model.heads ${near}`);
 	}
 	const window = windowRange(model.window);
-	if (window.minimum > window.maximum)
-		refuse(`model.window ${model.window} is empty`, "write the smaller number first");
+	if (window.from > window.to) refuse(`model.window ${model.window} is empty`, "write the smaller number first");
 	if (model.kind === "transformer") {
 		if (model.variant !== "forget")
 			refuse("model.variant accumulate is for model.kind recurrent", "leave one of them out");
@@ -232,9 +230,6 @@ function checkTrain(data: Config["data"], train: Config["train"], refuse: Refuse
 			"the run has no end: train.steps, tokens, flops and seconds are all none",
 			"set one of them, as --train.steps 1000",
 		);
-	}
-	if (train.batch % train.slices !== 0) {
-		refuse(`train.slices ${train.slices} does not divide train.batch ${train.batch}`, "leave train.slices out");
 	}
 	if (train.minLearningRate > train.learningRate) {
 		refuse(

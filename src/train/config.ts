@@ -162,10 +162,15 @@ const train = z.strictObject({
 			.default(1),
 		{ description: "batches whose gradients make one step" },
 	),
-	slices: key(count(1).max(1 << 16), {
-		description: "parts of a batch that threads take; part of the result's bits, the thread count is not",
-		derived: "the largest divisor of the batch up to 8",
-	}),
+	slices: key(
+		count(1)
+			.max(1 << 16)
+			.default(8),
+		{
+			description:
+				"most parts a batch is cut into for the threads; fixes the order of sums, which the thread count does not",
+		},
+	),
 	steps: key(
 		count(1).nullable(),
 		budget("steps", { derived: "1000, or none where another budget is set", common: true }),
@@ -229,8 +234,11 @@ const train = z.strictObject({
 		description: "newest checkpoints kept, beside the best one",
 		resumable: true,
 	}),
-	recompute: key(z.enum(["auto", "on", "off"]).default("auto"), {
-		description: "compute activations again in the backward pass instead of storing them; auto when memory is short",
+	recompute: key(z.union([z.enum(["auto", "off"]), count(1).max(1 << 24)]).default("auto"), {
+		description:
+			"windows whose activations are computed again in the backward pass instead of stored; auto when memory is short",
+		unit: "windows",
+		expects: "auto, off, or an integer >= 1",
 		resumable: true,
 	}),
 	memory: key(positive.default(1500), {
@@ -285,11 +293,10 @@ type Loose<T> = T extends readonly unknown[] ? T | T[number] : T extends object 
 /** Any part of a configuration, as code writes it. */
 export type ConfigInput = Loose<Config>;
 
-/** The window as numbers. Training draws from minimum..maximum, evaluation uses the mean (paper.md 1.3). */
-export function windowRange(window: Config["model"]["window"]): { minimum: number; maximum: number; mean: number } {
-	if (typeof window === "number") return { minimum: window, maximum: window, mean: window };
-	const [minimum, maximum] = window.split("..").map(Number);
-	return { minimum, maximum, mean: Math.round((minimum + maximum) / 2) };
+/** The window as numbers. Training draws from `from`..`to`, evaluation uses the mean. */
+export function windowRange(window: Config["model"]["window"]): { from: number; to: number; mean: number } {
+	const [from, to] = typeof window === "number" ? [window, window] : window.split("..").map(Number);
+	return { from, to, mean: Math.round((from + to) / 2) };
 }
 
 /** Alpha as a first value and whether it is learned. */

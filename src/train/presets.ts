@@ -18,7 +18,7 @@ const quick: ConfigInput = {
 	},
 };
 
-/** Characters of tiny Shakespeare (paper.md section 2). The text is the user's: --data.path FILE. */
+/** Characters of tiny Shakespeare, as the paper trains them (arXiv 2402.14746). The text is the user's: --data.path FILE. */
 const shakespeare: ConfigInput = {
 	data: { task: "text", tokenizer: "char", length: 256 },
 	model: { width: 384, heads: 6, layers: 1, window: 16, dropout: 0.2 },
