@@ -13,14 +13,22 @@ export class StreamState {
 	readonly boundary: readonly LayerBoundary[] | null;
 	/** Tokens of the block that is not yet whole, at most w of them. */
 	readonly partial: readonly number[];
+	/** (V): logits for the next token; null at the start. */
+	readonly logits: Float32Array | null;
 
-	constructor(position: number, boundary: readonly LayerBoundary[] | null, partial: readonly number[]) {
+	constructor(
+		position: number,
+		boundary: readonly LayerBoundary[] | null,
+		partial: readonly number[],
+		logits: Float32Array | null = null,
+	) {
 		this.position = position;
 		this.boundary = boundary;
 		this.partial = partial;
+		this.logits = logits;
 	}
 
-	/** Numbers kept: w C a layer (twice that where it accumulates) and the partial block. Independent of the position. */
+	/** Numbers carried: w C a layer (twice that where it accumulates) and the partial block. Independent of the position. */
 	get size(): number {
 		const carried = this.boundary ?? [];
 		return carried.reduce((sum, { s, f }) => sum + s.length + (f?.length ?? 0), 0) + this.partial.length;

@@ -67,7 +67,10 @@ export class Stream {
 			now = count > 0 ? this.#blocks(tokens, at, count, now, target) : this.#row(tokens[at], now, target);
 			at += taken;
 		}
-		return { logits, state: now };
+		if (tokens.length === 0) return { logits, state };
+		const end = new StreamState(now.position, now.boundary, now.partial, logits.slice(-this.#columns));
+		if (this.#resident === now) this.#resident = end;
+		return { logits, state: end };
 	}
 
 	/**

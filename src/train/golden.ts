@@ -51,6 +51,8 @@ export interface Agreement {
 	readonly quantity: string;
 	/** Norm of the difference over the norm. */
 	readonly error: number;
+	/** Elements left out of the comparison because the case itself holds only rounding noise there. */
+	readonly leftOut: number;
 }
 
 /** Names of the cases in a folder: every NAME.json with a NAME.safetensors. */
@@ -86,8 +88,10 @@ export async function checkGoldenCase(folder: string, name: string, runtime: Run
 
 async function compare(golden: GoldenCase, tensors: Map<string, TensorValue>, learner: Learner): Promise<Agreement[]> {
 	const result: Agreement[] = [];
-	const report = (quantity: string, actual: ArrayLike<number>, expected: Float32Array) =>
-		result.push({ name: golden.name, quantity, error: relativeError(actual, expected) });
+	const report = (quantity: string, actual: Float32Array, expected: Float32Array, keep: (i: number) => boolean = () => true) => {
+		const error = relativeError(actual.filter((_, i) => keep(i)), expected.filter((_, i) => keep(i)));
+		result.push({ name: golden.name, quantity, error, leftOut: expected.filter((_, i) => !keep(i)).length });
+	};
 	const parameters = learner.model.parameters;
 	for (const { name } of parameters) learner.session.writeParameter(name, floats(tensors, `param.${name}`));
 	const batch: Batch = {
@@ -99,16 +103,28 @@ async function compare(golden: GoldenCase, tensors: Map<string, TensorValue>, le
 	report("logits", (await learner.evaluate(batch, { logits: true })).logits, floats(tensors, "expect.logits"));
 	const settings = { learningRate: golden.optimizer.lr, seed: 1 };
 	const { loss } = await learner.differentiate(batch, { ...settings, step: 1 });
-	report("loss", [loss], floats(tensors, "expect.loss"));
+	report("loss", Float32Array.of(loss), floats(tensors, "expect.loss"));
 	for (const { name } of parameters) {
 		if (!tensors.has(`expect.grad.${name}`)) continue;
 		report(`gradient of ${name}`, learner.gradient(name, golden.batch), floats(tensors, `expect.grad.${name}`));
 	}
 	for (let step = 1; step <= 3; step++) await learner.step(batch, { ...settings, step });
 	for (const { name } of parameters) {
-		report(`${name} after 3 steps`, learner.session.readParameter(name), floats(tensors, `expect.after3.${name}`));
+		const gradient = tensors.has(`expect.grad.${name}`) ? floats(tensors, `expect.grad.${name}`) : null;
+		const keep = gradient ? notNoise(gradient) : undefined;
+		report(`${name} after 3 steps`, learner.session.readParameter(name), floats(tensors, `expect.after3.${name}`), keep);
 	}
 	return result;
+}
+
+/**
+ * Which elements of a golden gradient are more than rounding? Adam divides a gradient by its own size, so where the true gradient is
+ * zero (a bias of keys: softmax does not see it) the step that the case recorded is a rescaled rounding error that no other
+ * implementation can repeat.
+ */
+function notNoise(gradient: Float32Array): (i: number) => boolean {
+	const largest = gradient.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
+	return (i) => gradient[i] === 0 || Math.abs(gradient[i]) >= 1e-6 * largest;
 }
 
 function modelConfig(golden: GoldenCase, tensors: Map<string, TensorValue>): ModelConfig {
@@ -118,7 +134,7 @@ function modelConfig(golden: GoldenCase, tensors: Map<string, TensorValue>): Mod
 		lm: () => ({ kind: "language" }),
 		unit: () => ({ kind: "language" }),
 		copy: () => ({ kind: "last", count: tensors.get("input.targets")?.shape[1] ?? 1 }),
-		image: () => ({ kind: "class", classes: tensors.get("lm_head.weight")?.shape[0] ?? config.vocab_size }),
+		image: () => ({ kind: "class", classes: tensors.get("param.lm_head.weight")?.shape[0] ?? config.vocab_size }),
 	};
 	return {
 		kind: recurrent ? "recurrent" : "transformer",

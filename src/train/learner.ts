@@ -24,7 +24,7 @@ export interface LearnerOptions {
 	readonly slices: number;
 	/** Windows per recomputation segment; 0: store all; "auto": store all unless that exceeds `memory`. */
 	readonly recompute: number | "auto";
-	/** Bytes that stored activations may take, all threads together. */
+	/** Bytes that stored activations may take if all slices run at once. */
 	readonly memory: number;
 }
 
@@ -167,7 +167,8 @@ export class Learner {
 			trainingProgram(model, { sequences, length, window, segment, train: true }, layout));
 		const known = this.#segments.get(key) ?? (options.recompute === "auto" ? undefined : options.recompute);
 		if (known !== undefined) return build(known);
-		const budget = options.memory / session.runtime.threads / 4;
+		// Counted as if all slices ran at once: the choice must not depend on the number of threads.
+		const budget = options.memory / options.slices / 4;
 		let handle = build(0);
 		let segment = 0;
 		// Fewer windows a segment need less memory up to about the square root of their number.
