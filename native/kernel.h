@@ -1,7 +1,7 @@
 // What every kernel file sees: a matrix, a call, the table of its kernels (vectors are in vector.h).
 // Kernel files are compiled once per instruction set, into namespace rivulet::RIVULET_ISA, with RIVULET_WIDTH floats in a
 // register. To add a kernel: write `static void name(const Call&)` in a kernels_*.cpp and add one line to the table at
-// its end (`extern const KernelEntry xKernels[] = {{"name", name}, ..., {nullptr, nullptr}};`). A new file is one line in
+// its end (`extern const KernelEntry xKernels[] = {{"name", name, "mm?", "m", 3}, ..., {}};`). A new file is one line in
 // registry.cpp. Inline functions of headers must be RIVULET_INLINE: the linker would else mix the instruction sets.
 // No libc, no libm, no allocation, no exceptions, no static constructors: the same sources are the wasm module.
 #pragma once
@@ -27,7 +27,8 @@ union Word {
 
 // Memory of one thread that a kernel may use during one call; grows on demand, never shrinks, 64-byte aligned.
 struct Scratch {
-	// Returns at least `floats` floats. Each `slot` (0..7) is a separate buffer.
+	// At least `floats` floats, 64-byte aligned, of any content. Each `slot` (0..7) is a separate buffer. Null when memory ran
+	// out: return at once, the run then fails with an error.
 	virtual float* get(int slot, size_t floats) = 0;
 };
 
@@ -46,9 +47,13 @@ struct Call {
 
 typedef void (*Kernel)(const Call&);
 
+// `inputs` and `outputs` have one letter per operand, in order: m required, ? optional. Programs are checked against them.
 struct KernelEntry {
 	const char* name;
 	Kernel kernel;
+	const char* inputs;
+	const char* outputs;
+	int32_t attributes;
 };
 
 // Half-open range of part `part` of `parts` over n things.
