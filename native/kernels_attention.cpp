@@ -40,6 +40,9 @@ static void attention(const Call& call) {
 	}
 }
 
-extern const KernelEntry attentionKernels[] = {{"attention", attention}, {nullptr, nullptr}};
+extern const KernelEntry attentionKernels[] = {
+    {"attention", attention, "mm?", "m", 5},
+    {},
+};
 
 }  // namespace rivulet::RIVULET_ISA

@@ -102,6 +102,9 @@ static void attentionGrad(const Call& call) {
 		}
 }
 
-extern const KernelEntry attentionGradKernels[] = {{"attentionGrad", attentionGrad}, {nullptr, nullptr}};
+extern const KernelEntry attentionGradKernels[] = {
+    {"attentionGrad", attentionGrad, "mm?m", "mm?", 5},
+    {},
+};
 
 }  // namespace rivulet::RIVULET_ISA
