@@ -40,6 +40,11 @@ export function resolveConfig(layers: readonly Layer[]): Config {
 	return parsed.data;
 }
 
+/** What the layers say of one key, undefined where none does; to look ahead before the whole is resolved. */
+export function peek(layers: readonly Layer[], name: string): unknown {
+	return layers.reduce<unknown>((found, layer) => readLayer(layer).get(name) ?? found, undefined);
+}
+
 /** A complete configuration from part of one; for code and tests. */
 export function defineConfig(values: ConfigInput): Config {
 	return resolveConfig([{ from: "the configuration", values }]);
@@ -62,6 +67,8 @@ export async function readConfigFile(path: string): Promise<Layer> {
 		const values = path.endsWith(".json")
 			? JSON.parse(text)
 			: (await import("yaml")).parse(text, { maxAliasCount: 100 });
+		// A run's saved config.json also says the version of its folder.
+		if (typeof values?.version === "number") delete values.version;
 		return { from: path, values: values ?? {} };
 	} catch (cause) {
 		const reason = (cause as Error).message.split("\n")[0];
