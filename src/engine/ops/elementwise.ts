@@ -305,7 +305,11 @@ export const copyOp = define({
 	outputs: ["y"],
 	attributes: { accumulate: "int" },
 	anyType: [0],
-	shape: ([x]) => [{ shape: shapeOf(x), dtype: (x as Tensor).dtype }],
+	shape: ([x], { accumulate }) => {
+		const dtype = (x as Tensor).dtype;
+		expect(!(accumulate && dtype === "i32"), "copy", "x of type f32 to accumulate", dtype);
+		return [{ shape: shapeOf(x), dtype }];
+	},
 	gradient: (context) => [gradientOf(context)],
 	flops: ([x], _outputs, { accumulate }) => accumulate * size(x),
 	reference: (call) => {
