@@ -72,7 +72,10 @@ export class RunFolder {
 				},
 			);
 		}
-		return new RunFolder(path, resolveConfig([{ from: file, values }]));
+		// Every value is there, so the preset is only a name by now, and may be one of another version.
+		const { preset, ...rest } = values;
+		const config = resolveConfig([{ from: file, values: rest }]);
+		return new RunFolder(path, { ...config, preset: typeof preset === "string" ? preset : null });
 	}
 
 	get config(): Config {
