@@ -79,9 +79,9 @@ function parseAdded(value: unknown, where: string): Map<string, number> {
 		if (/\p{Surrogate}/u.test(content)) invalid(where, `${place}: its content has half a surrogate pair`);
 		if (!isId(id)) invalid(where, `${place}: expected an id of 0 to ${largestVocabulary - 1}, found ${nameOf(id)}`);
 		for (const option of ["single_word", "lstrip", "rstrip"]) {
-			if (isGiven(token[option])) unsupported(where, `the added token ${nameOf(content)} with ${option}`);
+			if (isGiven(token[option])) unsupported(where, `the added token ${shown(content)} with ${option}`);
 		}
-		if (added.has(content)) invalid(where, `added_tokens has ${nameOf(content)} twice`);
+		if (added.has(content)) invalid(where, `added_tokens has ${shown(content)} twice`);
 		added.set(content, id);
 	});
 	return added;
@@ -98,7 +98,7 @@ function parseVocabulary(value: unknown, added: ReadonlyMap<string, number>, whe
 		if (entries.has(content) && entries.get(content) !== id) {
 			invalid(
 				where,
-				`${nameOf(content)} has the id ${id} in added_tokens and ${nameOf(entries.get(content))} in model.vocab`,
+				`${shown(content)} has the id ${id} in added_tokens and ${nameOf(entries.get(content))} in model.vocab`,
 			);
 		}
 		entries.set(content, id);
@@ -109,10 +109,10 @@ function parseVocabulary(value: unknown, added: ReadonlyMap<string, number>, whe
 	const tokens: string[] = new Array(entries.size);
 	for (const [token, id] of entries) {
 		if (!isId(id) || id >= entries.size) {
-			invalid(where, `the token ${nameOf(token)}: expected an id of 0 to ${entries.size - 1}, found ${nameOf(id)}`);
+			invalid(where, `the token ${shown(token)}: expected an id of 0 to ${entries.size - 1}, found ${nameOf(id)}`);
 		}
 		if (tokens[id] !== undefined)
-			invalid(where, `the id ${id} is given to ${nameOf(tokens[id])} and to ${nameOf(token)}`);
+			invalid(where, `the id ${id} is given to ${shown(tokens[id])} and to ${shown(token)}`);
 		tokens[id] = token;
 	}
 	return tokens;
@@ -124,7 +124,7 @@ function characters(tokens: string[], model: JsonObject, added: ReadonlyMap<stri
 		unsupported(where, "merges of characters that are not bytes");
 	for (const token of tokens) {
 		const isOne = String.fromCodePoint(token.codePointAt(0) ?? 0) === token && !/\p{Surrogate}/u.test(token);
-		if (!isOne) invalid(where, `the token ${nameOf(token)}: expected a single character`);
+		if (!isOne) invalid(where, `the token ${shown(token)}: expected a single character`);
 	}
 	return new CharacterTokenizer(tokens);
 }
@@ -159,7 +159,7 @@ function bytesOf(token: string, where: string): Uint8Array {
 	if (token === "") invalid(where, "the vocabulary has an empty token");
 	return Uint8Array.from(token, (character) => {
 		const byte = byteOfCharacter.get(character);
-		if (byte === undefined) invalid(where, `the token ${nameOf(token)}: ${nameOf(character)} spells no byte`);
+		if (byte === undefined) invalid(where, `the token ${shown(token)}: ${shown(character)} spells no byte`);
 		return byte;
 	});
 }
@@ -181,6 +181,11 @@ function parseMerges(value: unknown, ids: ReadonlyMap<string, number>, where: st
 		seen.add(key);
 		return [left, right, joined] as const;
 	});
+}
+
+/** A token for a message, in quotes, and short. */
+function shown(token: string): string {
+	return JSON.stringify(token.length > 40 ? `${token.slice(0, 40)}…` : token);
 }
 
 function invalid(where: string, problem: string): never {
