@@ -112,12 +112,12 @@ static void product(const Stretch (&sum)[stretches], int32_t rows, int32_t colum
 // a0 b0 a1 b1 ... of the first (half = 0) or the last (1) halves of a and b.
 template <int n, int half>
 RIVULET_INLINE typename Lanes<n>::type interleave(typename Lanes<n>::type a, typename Lanes<n>::type b) {
-	if constexpr (n == 4 && half == 0) return __builtin_shufflevector(a, b, 0, 4, 1, 5);
-	else if constexpr (n == 4) return __builtin_shufflevector(a, b, 2, 6, 3, 7);
-	else if constexpr (n == 8 && half == 0) return __builtin_shufflevector(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
-	else if constexpr (n == 8) return __builtin_shufflevector(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
-	else if constexpr (half == 0) return __builtin_shufflevector(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
-	else return __builtin_shufflevector(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+	if constexpr (n == 4 && half == 0) return RIVULET_SHUFFLE(a, b, 0, 4, 1, 5);
+	else if constexpr (n == 4) return RIVULET_SHUFFLE(a, b, 2, 6, 3, 7);
+	else if constexpr (n == 8 && half == 0) return RIVULET_SHUFFLE(a, b, 0, 8, 1, 9, 2, 10, 3, 11);
+	else if constexpr (n == 8) return RIVULET_SHUFFLE(a, b, 4, 12, 5, 13, 6, 14, 7, 15);
+	else if constexpr (half == 0) return RIVULET_SHUFFLE(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+	else return RIVULET_SHUFFLE(a, b, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
 }
 
 // One n x n block: log2(n) rounds of riffling the first half of the rows with the second.

@@ -12,6 +12,13 @@
 #include <wasm_simd128.h>
 #endif
 
+// Lanes of a and b (numbered on from those of a) in the given order; any vectors of floats.
+#ifdef __clang__
+#define RIVULET_SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define RIVULET_SHUFFLE(a, b, ...) __builtin_shuffle(a, b, decltype((a) < (b)){__VA_ARGS__})
+#endif
+
 namespace rivulet::RIVULET_ISA {
 
 constexpr int width = RIVULET_WIDTH;
@@ -103,20 +110,31 @@ RIVULET_INLINE vf sqrt(vf x) {
 #endif
 }
 
+// Lane i + half in lane i, for each half of the lanes in turn: f(v, upper) folds a register to its first lane.
+template <typename F>
+RIVULET_INLINE float fold(vf v, F f) {
+#if RIVULET_WIDTH == 16
+	v = f(v, RIVULET_SHUFFLE(v, v, 8, 9, 10, 11, 12, 13, 14, 15, 8, 9, 10, 11, 12, 13, 14, 15));
+	v = f(v, RIVULET_SHUFFLE(v, v, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7, 4, 5, 6, 7));
+	v = f(v, RIVULET_SHUFFLE(v, v, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3, 2, 3));
+	v = f(v, RIVULET_SHUFFLE(v, v, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1));
+#elif RIVULET_WIDTH == 8
+	v = f(v, RIVULET_SHUFFLE(v, v, 4, 5, 6, 7, 4, 5, 6, 7));
+	v = f(v, RIVULET_SHUFFLE(v, v, 2, 3, 2, 3, 2, 3, 2, 3));
+	v = f(v, RIVULET_SHUFFLE(v, v, 1, 1, 1, 1, 1, 1, 1, 1));
+#else
+	v = f(v, RIVULET_SHUFFLE(v, v, 2, 3, 2, 3));
+	v = f(v, RIVULET_SHUFFLE(v, v, 1, 1, 1, 1));
+#endif
+	return v[0];
+}
+
 // Sum and largest of all lanes, halves first: always in the same order.
 RIVULET_INLINE float sum(vf v) {
-	float t[width];
-	store(t, v);
-	for (int half = width / 2; half > 0; half /= 2)
-		for (int i = 0; i < half; i++) t[i] += t[i + half];
-	return t[0];
+	return fold(v, [](vf a, vf b) { return a + b; });
 }
 RIVULET_INLINE float largest(vf v) {
-	float t[width];
-	store(t, v);
-	for (int half = width / 2; half > 0; half /= 2)
-		for (int i = 0; i < half; i++) t[i] = t[i] > t[i + half] ? t[i] : t[i + half];
-	return t[0];
+	return fold(v, [](vf a, vf b) { return max(a, b); });
 }
 
 }  // namespace rivulet::RIVULET_ISA
