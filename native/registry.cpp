@@ -5,9 +5,13 @@
 
 namespace rivulet::RIVULET_ISA {
 
-extern const KernelEntry matmulKernels[];
+extern const KernelEntry matmulKernels[], attentionKernels[], attentionGradKernels[], decodeKernels[], elementwiseKernels[], gatherKernels[],
+    lossKernels[], normKernels[], optimizerKernels[], reduceKernels[];
 
-static const KernelEntry* const files[] = {matmulKernels, nullptr};
+static const KernelEntry* const files[] = {
+    matmulKernels, attentionKernels, attentionGradKernels, decodeKernels, elementwiseKernels, gatherKernels,
+    lossKernels,   normKernels,      optimizerKernels,     reduceKernels, nullptr,
+};
 
 extern const Isa isa = {files, packedFloats, pack, burn};
 
