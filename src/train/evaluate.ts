@@ -1,0 +1,77 @@
+/** The loss over a whole split, with its standard error: nats per target, bits per byte, accuracy. */
+import type { Learner } from "./learner.ts";
+
+export interface Evaluation {
+	/** Nats per target. */
+	readonly loss: number;
+	/** Standard error of the loss, from the spread between sequences. */
+	readonly error: number;
+	/** Bits per byte of text; null where the task is not text. */
+	readonly bitsPerByte: number | null;
+	/** Share of targets that have the largest logit. */
+	readonly accuracy: number;
+	readonly targets: number;
+	readonly sequences: number;
+}
+
+/** Sequences of equal length with their targets (negative: ignored). */
+export interface EvaluationBatch {
+	readonly ids: Int32Array;
+	readonly targets: Int32Array;
+	readonly sequences: number;
+}
+
+/**
+ * @param batches the split, every target once
+ * @param length N of the batches
+ * @param bytesPerToken of the split's text, for bits per byte; null where there is none
+ */
+export async function evaluate(
+	learner: Learner,
+	batches: Iterable<EvaluationBatch>,
+	length: number,
+	bytesPerToken: number | null,
+	signal?: AbortSignal,
+): Promise<Evaluation> {
+	let loss = 0;
+	let right = 0;
+	let targets = 0;
+	/** Loss and number of targets of each sequence. */
+	const perSequence: [number, number][] = [];
+	for (const batch of batches) {
+		if (signal?.aborted) break;
+		const { losses, correct } = await learner.evaluate({ ...batch, length }, { losses: true, correct: true });
+		const outputs = batch.targets.length / batch.sequences;
+		for (let b = 0; b < batch.sequences; b++) {
+			let sum = 0;
+			let count = 0;
+			for (let i = b * outputs; i < (b + 1) * outputs; i++) {
+				if (batch.targets[i] < 0) continue;
+				sum += losses[i];
+				right += correct[i];
+				count++;
+			}
+			if (count === 0) continue;
+			loss += sum;
+			targets += count;
+			perSequence.push([sum, count]);
+		}
+	}
+	const mean = loss / targets;
+	return {
+		loss: mean,
+		error: standardError(perSequence, mean, targets),
+		bitsPerByte: bytesPerToken === null ? null : mean / Math.LN2 / bytesPerToken,
+		accuracy: right / targets,
+		targets,
+		sequences: perSequence.length,
+	};
+}
+
+/** Of a ratio of sums over sequences: sqrt(n / (n - 1) sum (loss_i - mean count_i)^2) / targets. */
+function standardError(perSequence: readonly [number, number][], mean: number, targets: number): number {
+	const n = perSequence.length;
+	if (n < 2) return Number.NaN;
+	const squares = perSequence.reduce((sum, [loss, count]) => sum + (loss - mean * count) ** 2, 0);
+	return Math.sqrt((squares * n) / (n - 1)) / targets;
+}

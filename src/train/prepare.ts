@@ -1,0 +1,125 @@
+/** From a configuration to what is learned (data) and what learns (model, optimiser). */
+import {
+	copyTask,
+	openTales,
+	prepareText,
+	type PreparedText,
+	type Task,
+} from "../data/index.ts";
+import type { ModelConfig, Outputs } from "../models/index.ts";
+import { alphaSetting, type Config, isCopyTask, windowRange } from "./config.ts";
+import type { EvaluationBatch } from "./evaluate.ts";
+import type { TrainEvent } from "./events.ts";
+import type { Batch, LearnerOptions } from "./learner.ts";
+
+/** What a run learns: text with its tokenizer, or a memory task at any noise. */
+export interface Subject {
+	readonly description: string;
+	readonly vocabulary: number;
+	readonly outputs: Outputs;
+	/** Classes that a target is one of. */
+	readonly outcomes: number;
+	readonly bytesPerToken: number | null;
+	/** Entropy of the source in nats per token, where it is known. */
+	readonly floor: number | null;
+	/** Does a curriculum of noise apply? */
+	readonly hasNoise: boolean;
+	readonly text: PreparedText | null;
+	/** Batch of a step: a pure function of (seed, step). `noise` counts only where there is some. */
+	trainBatch(seed: number, step: number, sequences: number, noise: number): Batch;
+	/** The validation split, or the first `limit` batches of it. */
+	evaluationBatches(sequences: number, limit: number | null, noise: number): { batches: Iterable<EvaluationBatch>; length: number };
+	saveTokenizer(path: string): void;
+}
+
+export async function openSubject(config: Config, emit: (event: TrainEvent) => void): Promise<Subject> {
+	const { data, seed } = config;
+	if (isCopyTask(data.task)) return memorySubject(data.task === "selective-copy", data.noise);
+	const onProgress = (text: string) => emit({ kind: "note", text });
+	const text = data.task === "tales" ? await openTales({ ...data, seed, onProgress }) : await prepareText({ ...data, seed, onProgress });
+	return textSubject(text);
+}
+
+function textSubject(text: PreparedText): Subject {
+	const { task, tokenizer } = text;
+	return {
+		...fromTask(() => task),
+		bytesPerToken: text.bytesPerToken,
+		floor: text.floor ?? null,
+		hasNoise: false,
+		text,
+		saveTokenizer: (path) => tokenizer.save(path),
+	};
+}
+
+function memorySubject(selective: boolean, full: number): Subject {
+	const tasks = new Map<number, Task>();
+	const at = (noise: number) => {
+		const task = tasks.get(noise) ?? copyTask({ noise, selective });
+		tasks.set(noise, task);
+		return task;
+	};
+	at(full);
+	return { ...fromTask((noise) => at(noise ?? full)), bytesPerToken: null, floor: null, hasNoise: true, text: null, saveTokenizer: () => {} };
+}
+
+/** The part of a subject that any task gives; without noise: the task at full length. */
+function fromTask(taskAt: (noise?: number) => Task) {
+	const task = taskAt();
+	const outputs: Outputs = task.outputs === "last" ? { kind: "last", count: task.outputLength } : { kind: "language" };
+	return {
+		description: task.describe(),
+		vocabulary: task.vocabularySize,
+		outputs,
+		outcomes: task.vocabularySize,
+		trainBatch: (seed: number, step: number, sequences: number, noise: number): Batch => {
+			const now = taskAt(noise);
+			return { ...now.trainBatch(seed, step, sequences), sequences, length: now.length };
+		},
+		evaluationBatches: (sequences: number, limit: number | null, noise: number) => {
+			const now = taskAt(noise);
+			return { batches: take(now.evaluationBatches(sequences), limit), length: now.length };
+		},
+	};
+}
+
+function* take<T>(items: Iterable<T>, limit: number | null): Generator<T> {
+	let count = 0;
+	for (const item of items) {
+		if (limit !== null && count++ >= limit) return;
+		yield item;
+	}
+}
+
+export function modelConfig({ data, model }: Config, { vocabulary, outputs }: Pick<Subject, "vocabulary" | "outputs">): ModelConfig {
+	const { kind, variant, width, heads, layers, positions, activation, bias, dropout, tied, form } = model;
+	const { from, to } = windowRange(model.window);
+	return {
+		kind,
+		variant,
+		width,
+		heads,
+		layers,
+		positions,
+		activation,
+		bias,
+		dropout,
+		tied,
+		form,
+		vocabulary,
+		outputs,
+		length: data.length,
+		window: { from, to },
+		alpha: alphaSetting(model.alpha),
+	};
+}
+
+export function learnerOptions({ train }: Config): LearnerOptions {
+	const { optimizer, betas, epsilon, weightDecay, clip, slices, recompute, memory } = train;
+	return {
+		optimizer: { kind: optimizer, betas: [betas[0], betas[1]], epsilon, weightDecay, clip },
+		slices,
+		recompute: recompute === "off" ? 0 : recompute,
+		memory: memory * 1e6,
+	};
+}

@@ -1,0 +1,317 @@
+/**
+ * The training loop: batches to steps, evaluations, checkpoints, the end. What is learned is prepare.ts's subject, what a step is
+ * learner.ts's, where things are kept run.ts's.
+ */
+import { createRuntime } from "../engine/backends/index.ts";
+import { createModel, evaluationWindow } from "../models/index.ts";
+import { parameterCount } from "../nn/parameters.ts";
+import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts";
+import type { Checkpoint, TrainState, Weight } from "./checkpoint.ts";
+import type { Config } from "./config.ts";
+import { Curriculum } from "./curriculum.ts";
+import { diagnose, hasDiverged } from "./diagnosis.ts";
+import { type Evaluation, evaluate } from "./evaluate.ts";
+import type { EndReason, TrainEvent, TrainSummary } from "./events.ts";
+import { Learner } from "./learner.ts";
+import { learnerOptions, modelConfig, openSubject, type Subject } from "./prepare.ts";
+import { startRun } from "./resume.ts";
+import type { RunFolder } from "./run.ts";
+import { drawWindow, Schedule } from "./schedule.ts";
+
+export interface TrainOptions {
+	/** Abort to stop after the step under way, saving first. */
+	readonly signal?: AbortSignal;
+	readonly onEvent?: (event: TrainEvent) => void;
+	/** Some text of the model as it is, for samples.txt; tasks that are no text have none. */
+	readonly sample?: (learner: Learner, subject: Subject) => Promise<string>;
+}
+
+/** Steps whose figures make one record of metrics. */
+const recordEvery = 10;
+
+/** Train as configured, from the start or from where a run stopped. */
+export async function train(config: Config, options: TrainOptions = {}): Promise<TrainSummary> {
+	const emit = options.onEvent ?? (() => {});
+	const subject = await openSubject(config, emit);
+	const { run, checkpoint, skipped } = await startRun(config);
+	try {
+		for (const text of skipped) emit({ kind: "note", text: `passed over a damaged checkpoint: ${text}` });
+		subject.saveTokenizer(run.tokenizerPath);
+		const model = createModel(modelConfig(config, subject));
+		const runtime = await createRuntime(config.backend, config.threads === null ? {} : { threads: config.threads });
+		const learner = new Learner(model, runtime, learnerOptions(config));
+		try {
+			const trainer = new Trainer(config, subject, run, learner, options);
+			trainer.restore(checkpoint);
+			return await trainer.run();
+		} finally {
+			await learner.session.close();
+		}
+	} finally {
+		run.close();
+	}
+}
+
+class Trainer {
+	readonly #config: Config;
+	readonly #subject: Subject;
+	readonly #run: RunFolder;
+	readonly #learner: Learner;
+	readonly #options: TrainOptions;
+	readonly #emit: (event: TrainEvent) => void;
+	#schedule: Schedule;
+	#curriculum: Curriculum;
+	#spent: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
+	#best: TrainState["best"] = null;
+	#resumedAt: number | null = null;
+	/** Of exactly the present weights. */
+	#evaluation: Evaluation | null = null;
+	#lastEvaluation: Evaluation | null = null;
+	#lastSaved = -1;
+	/** Of the steps since the last record. */
+	#losses: number[] = [];
+	#lastLoss = Number.NaN;
+	#gradientNorm = 0;
+	/** What this process has done, for rates. */
+	#worked: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
+
+	constructor(config: Config, subject: Subject, run: RunFolder, learner: Learner, options: TrainOptions) {
+		this.#config = config;
+		this.#subject = subject;
+		this.#run = run;
+		this.#learner = learner;
+		this.#options = options;
+		this.#emit = options.onEvent ?? (() => {});
+		this.#schedule = new Schedule(config.train);
+		this.#curriculum = this.#newCurriculum();
+	}
+
+	/** Take up a checkpoint, or begin. */
+	restore(checkpoint: Checkpoint | undefined): void {
+		const { session } = this.#learner;
+		if (!checkpoint) return this.#learner.initialize(this.#config.seed);
+		for (const { name } of this.#learner.model.parameters) {
+			session.writeParameter(name, weightOf(checkpoint.tensors, name));
+			[0, 1].forEach((index) => session.writeMoment(name, index, weightOf(checkpoint.optimizer, `${moments[index]}.${name}`)));
+		}
+		const { step, tokens, flops, seconds, schedule, noise, best } = checkpoint.state;
+		this.#spent = { steps: step, tokens, flops, seconds };
+		this.#schedule = new Schedule(this.#config.train, schedule);
+		this.#curriculum = this.#newCurriculum(noise ?? undefined);
+		this.#best = best;
+		this.#resumedAt = step;
+		this.#lastSaved = step;
+	}
+
+	async run(): Promise<TrainSummary> {
+		const { train } = this.#config;
+		this.#announce();
+		let reason: EndReason | undefined;
+		while (reason === undefined) {
+			if (this.#options.signal?.aborted) reason = "interrupted";
+			else if (spentBudget(train, this.#spent)) reason = "budget";
+			else reason = await this.#stepAndFollowUps();
+		}
+		if (reason === "budget") await this.#evaluate();
+		await this.#save();
+		const summary = this.#summary(reason);
+		this.#run.writeSummary(summary);
+		return summary;
+	}
+
+	async #stepAndFollowUps(): Promise<EndReason | undefined> {
+		const { evaluateEvery, saveEvery, targetLoss } = this.#config.train;
+		await this.#step();
+		const { steps } = this.#spent;
+		if (steps % evaluateEvery === 0) {
+			await this.#evaluate();
+			const reached = this.#evaluation && targetLoss !== null && this.#evaluation.loss <= targetLoss;
+			if (reached && this.#curriculum.full) return "target";
+			this.#follow();
+		}
+		if (steps % recordEvery === 0) this.#record();
+		if (steps % saveEvery === 0) await this.#save();
+		return undefined;
+	}
+
+	async #step(): Promise<void> {
+		const started = performance.now();
+		const { train, seed } = this.#config;
+		const step = this.#spent.steps + 1;
+		const learningRate = this.#schedule.rate(step, fractionDone(train, this.#spent));
+		const window = drawWindow(this.#learner.model.config.window, seed, step);
+		const batch = this.#subject.trainBatch(seed, step, train.batch * train.accumulate, this.#curriculum.noise);
+		const result = await this.#learner.step(batch, { learningRate, step, seed, window });
+		const { loss, gradientNorm } = result;
+		if (hasDiverged(loss, gradientNorm, this.#subject.outcomes)) {
+			throw diagnose(this.#learner, step, loss, gradientNorm, learningRate);
+		}
+		const seconds = (performance.now() - started) / 1000;
+		const done: Spent = { steps: 1, tokens: batch.sequences * batch.length, flops: result.flops, seconds };
+		this.#spent = sum(this.#spent, done);
+		this.#worked = sum(this.#worked, done);
+		this.#losses.push(loss);
+		this.#lastLoss = loss;
+		this.#gradientNorm = gradientNorm;
+		this.#evaluation = null;
+		this.#emit({
+			kind: "step",
+			spent: this.#spent,
+			loss,
+			learningRate,
+			gradientNorm,
+			seconds,
+			tokens: done.tokens,
+			flops: done.flops,
+			noise: this.#noise,
+			secondsLeft: secondsLeft(train, this.#spent, this.#worked),
+			validationLoss: this.#lastEvaluation?.loss ?? null,
+		});
+	}
+
+	/** Evaluate the present weights, unless that was just done. */
+	async #evaluate(): Promise<void> {
+		if (this.#evaluation) return;
+		const { batch, evaluateBatches } = this.#config.train;
+		const { batches, length } = this.#subject.evaluationBatches(batch, evaluateBatches, this.#curriculum.noise);
+		const evaluation = await evaluate(this.#learner, batches, length, this.#subject.bytesPerToken, this.#options.signal);
+		if (this.#options.signal?.aborted) return;
+		this.#evaluation = evaluation;
+		this.#lastEvaluation = evaluation;
+		const isBest = this.#best === null || evaluation.loss < this.#best.loss;
+		if (isBest) this.#best = { step: this.#spent.steps, loss: evaluation.loss };
+		this.#emit({ kind: "evaluation", spent: this.#spent, evaluation, best: isBest });
+		this.#record();
+		if (this.#options.sample) {
+			const text = await this.#options.sample(this.#learner, this.#subject);
+			this.#run.addSample(this.#spent.steps, text);
+			this.#emit({ kind: "sample", step: this.#spent.steps, text });
+		}
+	}
+
+	/** What an evaluation changes: the learning rate, the noise. Losses at less noise are no measure for more. */
+	#follow(): void {
+		if (!this.#evaluation) return;
+		const { loss } = this.#evaluation;
+		this.#schedule.observe(loss, this.#curriculum.full);
+		if (!this.#curriculum.observe(loss)) return;
+		this.#schedule.grow(this.#curriculum.noise, this.#config.data.noise);
+		this.#best = null;
+		this.#emit({ kind: "note", text: `step ${this.#spent.steps}: noise doubled to ${this.#curriculum.noise} tokens` });
+	}
+
+	#record(): void {
+		const { steps, tokens, flops, seconds } = this.#spent;
+		const loss = mean(this.#losses);
+		this.#losses = [];
+		this.#run.appendMetrics({
+			step: steps,
+			...(Number.isNaN(loss) ? {} : { loss, gradientNorm: this.#gradientNorm }),
+			...(this.#evaluation
+				? {
+						validationLoss: this.#evaluation.loss,
+						validationError: this.#evaluation.error,
+						accuracy: this.#evaluation.accuracy,
+					}
+				: {}),
+			learningRate: this.#schedule.rate(Math.max(1, steps), fractionDone(this.#config.train, this.#spent)),
+			tokensPerSecond: this.#worked.tokens / this.#worked.seconds || 0,
+			gigaflopsPerSecond: this.#worked.flops / this.#worked.seconds / 1e9 || 0,
+			tokens,
+			flops,
+			seconds,
+			...(this.#noise === null ? {} : { noise: this.#noise }),
+		});
+	}
+
+	async #save(): Promise<void> {
+		const { steps, tokens, flops, seconds } = this.#spent;
+		if (this.#lastSaved === steps && !this.#evaluation) return;
+		if (this.#losses.length > 0) this.#record();
+		const { session, model } = this.#learner;
+		const tensors = new Map<string, Weight>();
+		const optimizer = new Map<string, Weight>();
+		for (const { name, fileShape: shape } of model.parameters) {
+			tensors.set(name, { shape, data: session.readParameter(name) });
+			moments.forEach((moment, index) => optimizer.set(`${moment}.${name}`, { shape, data: session.readMoment(name, index) }));
+		}
+		const state: TrainState = {
+			step: steps,
+			tokens,
+			flops,
+			seconds,
+			seed: this.#config.seed,
+			validationLoss: this.#evaluation?.loss ?? null,
+			best: this.#best,
+			schedule: this.#schedule.state,
+			noise: this.#noise,
+		};
+		await this.#run.saveCheckpoint({ tensors, optimizer, state });
+		this.#lastSaved = steps;
+		this.#emit({ kind: "saved", step: steps, path: this.#run.path });
+	}
+
+	#announce(): void {
+		const { model, session } = this.#learner;
+		const { kind, variant, width, heads, layers } = model.config;
+		const shape = kind === "recurrent" ? `recurrent transformer, ${variant}, window ${evaluationWindow(model.config)}` : "transformer";
+		this.#emit({
+			kind: "start",
+			facts: {
+				run: this.#run.path,
+				data: this.#subject.description,
+				model: `${shape}, width ${width}, ${heads} heads, ${layers} ${layers === 1 ? "layer" : "layers"}`,
+				parameters: parameterCount(model.parameters),
+				backend: session.runtime.description,
+				resumedAt: this.#resumedAt,
+				floor: this.#subject.floor,
+			},
+		});
+	}
+
+	#summary(reason: EndReason): TrainSummary {
+		const { steps, tokens, flops, seconds } = this.#spent;
+		const { model, session } = this.#learner;
+		return {
+			run: this.#run.path,
+			reason,
+			steps,
+			tokens,
+			flops,
+			seconds,
+			parameters: parameterCount(model.parameters),
+			loss: this.#lastLoss,
+			validation: this.#lastEvaluation,
+			best: this.#best,
+			floor: this.#subject.floor,
+			tokensPerSecond: this.#worked.tokens / this.#worked.seconds || 0,
+			gigaflopsPerSecond: this.#worked.flops / this.#worked.seconds / 1e9 || 0,
+			backend: session.runtime.description,
+		};
+	}
+
+	#newCurriculum(noise?: number): Curriculum {
+		const { start, threshold } = this.#config.train.curriculum;
+		return new Curriculum({ start, threshold, full: this.#config.data.noise }, noise);
+	}
+
+	get #noise(): number | null {
+		return this.#subject.hasNoise ? this.#curriculum.noise : null;
+	}
+}
+
+const moments = ["first", "second"] as const;
+
+function weightOf(weights: ReadonlyMap<string, Weight>, name: string): Float32Array {
+	const weight = weights.get(name);
+	if (!weight) throw new Error(`[checkpoint] expected a tensor ${name}, got ${[...weights.keys()].slice(0, 5).join(", ")} ...`);
+	return weight.data;
+}
+
+function sum(a: Spent, b: Spent): Spent {
+	return { steps: a.steps + b.steps, tokens: a.tokens + b.tokens, flops: a.flops + b.flops, seconds: a.seconds + b.seconds };
+}
+
+function mean(values: readonly number[]): number {
+	return values.reduce((total, value) => total + value, 0) / values.length;
+}
