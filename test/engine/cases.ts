@@ -1,6 +1,7 @@
 /** Values of the ops' conformance cases. */
 import { RandomSequence } from "../../src/base/random.ts";
-import type { OpCase, OpDefinition } from "../../src/engine/op.ts";
+import { Graph } from "../../src/engine/graph.ts";
+import type { OpCase, OpDefinition, OutputSpec } from "../../src/engine/op.ts";
 
 /** Normal(0, 1) from a deterministic sequence. */
 export function normal(random: RandomSequence): number {
@@ -16,4 +17,14 @@ export function valuesOf(op: OpDefinition, one: OpCase, seed = 1): (Float32Array
 		const values = Array.from({ length: shape[0] * shape[1] }, value);
 		return op.i32Inputs?.includes(index) ? Int32Array.from(values) : Float32Array.from(values);
 	});
+}
+
+/** Shapes and types of the results of a case. */
+export function shapesOf(op: OpDefinition, one: OpCase): OutputSpec[] {
+	const g = new Graph();
+	const inputs = one.inputs.map((shape, index) => {
+		const dtype = op.i32Inputs?.includes(index) ? "i32" : "f32";
+		return shape && g.input(`input ${index}`, shape, dtype);
+	});
+	return op.shape(inputs, one.attributes ?? {});
 }

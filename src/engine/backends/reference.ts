@@ -148,8 +148,10 @@ export class ReferenceRuntime implements Runtime {
 	}
 
 	#execute(frame: Frame, { seed, step }: Job): void {
-		const { program } = frame.handle;
-		const { firstSequence } = frame;
+		const { handle, firstSequence } = frame;
+		const { program } = handle;
+		if (!this.#constants.has(handle.id))
+			throw new Error(`[run] expected a loaded program, got ${handle.id}, not there`);
 		this.reserve("arena", program.arenaWords);
 		for (const instruction of program.instructions) {
 			const { op, attributes } = instruction;
@@ -161,8 +163,7 @@ export class ReferenceRuntime implements Runtime {
 	}
 
 	#matrix({ space, offset, rows, cols, ld, dtype }: Operand, { handle, bases }: Frame): Matrix {
-		const memory = space === "constants" ? this.#constants.get(handle.id) : this.#memory(space);
-		if (!memory) throw new Error("[run] expected a loaded program, got one that was forgotten");
+		const memory = space === "constants" ? (this.#constants.get(handle.id) as Memory) : this.#memory(space);
 		const data = dtype === "i32" ? memory.ints : memory.floats;
 		const start = (bases[space] ?? 0) + offset;
 		const end = start + (rows - 1) * ld + cols;
