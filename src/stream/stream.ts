@@ -3,7 +3,8 @@
  * same; time and memory per token do not depend on the position.
  */
 import type { Runtime } from "../engine/backend.ts";
-import type { ProgramHandle } from "../engine/program.ts";
+import type { Layout } from "../engine/plan.ts";
+import type { Program, ProgramHandle } from "../engine/program.ts";
 import { Session } from "../engine/session.ts";
 import { evaluationWindow, type Model, outputSize } from "../models/index.ts";
 import { blocksProgram, finalProgram, restoreProgram, rowProgram, type StreamShape, turnProgram } from "./programs.ts";
@@ -25,6 +26,7 @@ export class Stream {
 	/** The state whose caches the runtime holds. */
 	#resident: StreamState | null = null;
 	readonly #columns: number;
+	readonly #programs = new Map<string, ProgramHandle>();
 
 	/** @param runtime a runtime of its own, not shared with training */
 	constructor(model: Model, runtime: Runtime) {
@@ -85,7 +87,7 @@ export class Stream {
 			throw new RangeError(`[stream] expected 1 to ${this.window} tokens after a whole block, got ${rows} after ${before.partial.length} more`);
 		}
 		const first = before.boundary === null;
-		const program = this.session.program(`final ${rows} ${first}`, (layout) => finalProgram(this.#shape, rows, first, layout));
+		const program = this.#program(`final ${rows} ${first}`, (layout) => finalProgram(this.#shape, rows, first, layout));
 		this.#writeIds(program, lastBlock, 0, rows, before.position);
 		if (before.boundary) this.#writeBoundary(program, before.boundary);
 		this.#run(program);
@@ -105,7 +107,7 @@ export class Stream {
 	#row(token: number, state: StreamState, logits: Float32Array): StreamState {
 		this.#makeResident(state);
 		const first = state.boundary === null;
-		const program = this.session.program(`row ${first}`, (layout) => rowProgram(this.#shape, first, layout));
+		const program = this.#program(`row ${first}`, (layout) => rowProgram(this.#shape, first, layout));
 		const index = state.partial.length;
 		const slot = first ? index : this.window + index;
 		const position = this.model.config.positions === "window" ? index : state.position;
@@ -117,7 +119,7 @@ export class Stream {
 		let next = new StreamState(state.position + 1, state.boundary, partial);
 		if (partial.length === this.window && this.#isRecurrent) {
 			next = new StreamState(next.position, this.#readCaches(program), []);
-			this.#run(this.session.program("turn", (layout) => turnProgram(this.#shape, layout)));
+			this.#run(this.#program("turn", (layout) => turnProgram(this.#shape, layout)));
 		}
 		this.#resident = next;
 		return next;
@@ -128,7 +130,7 @@ export class Stream {
 		if (this.#resident === state) return;
 		const start = new StreamState(state.position - state.partial.length, state.boundary, []);
 		if (state.boundary) {
-			const program = this.session.program("restore", (layout) => restoreProgram(this.#shape, layout));
+			const program = this.#program("restore", (layout) => restoreProgram(this.#shape, layout));
 			this.#writeBoundary(program, state.boundary);
 			this.#run(program);
 		}
@@ -141,7 +143,7 @@ export class Stream {
 
 	#blocks(tokens: ArrayLike<number>, at: number, count: number, state: StreamState, logits: Float32Array): StreamState {
 		const first = state.boundary === null;
-		const program = this.session.program(`blocks ${count} ${first}`, (layout) => blocksProgram(this.#shape, count, first, layout));
+		const program = this.#program(`blocks ${count} ${first}`, (layout) => blocksProgram(this.#shape, count, first, layout));
 		this.#writeIds(program, tokens, at, count * this.window, state.position);
 		if (state.boundary) this.#writeBoundary(program, state.boundary);
 		this.#run(program);
@@ -195,12 +197,20 @@ export class Stream {
 		return words;
 	}
 
+	/** The program for `key`, with room for what it reads and writes. */
+	#program(key: string, build: (layout: Layout) => Program): ProgramHandle {
+		const known = this.#programs.get(key);
+		if (known) return known;
+		const handle = this.session.program(key, build);
+		const { inputWords, outputWords, stateWords } = handle.program;
+		this.session.runtime.reserve("inputs", inputWords);
+		this.session.runtime.reserve("outputs", outputWords);
+		this.session.runtime.reserve("state", stateWords);
+		this.#programs.set(key, handle);
+		return handle;
+	}
+
 	#run(program: ProgramHandle): void {
-		const { runtime } = this.session;
-		const { inputWords, outputWords, stateWords } = program.program;
-		runtime.reserve("inputs", inputWords);
-		runtime.reserve("outputs", outputWords);
-		runtime.reserve("state", stateWords);
 		this.session.runSync({ seed: 0n, step: 0, slices: 0, gradientWords: 0, microBatches: [], updates: [{ program, stateOffset: 0 }] });
 	}
 }

@@ -17,6 +17,8 @@ export interface TrainStart {
 	readonly run: string;
 	/** Steps done before; 0 for a fresh start. */
 	readonly step: number;
+	/** The architecture, in words. */
+	readonly model: string;
 	readonly parameters: number;
 	/** What it runs on, in words: "native, AVX-512, 2 threads". */
 	readonly backend: string;
@@ -69,6 +71,8 @@ export interface TrainSummary {
 	readonly validationLoss: number | null;
 	readonly standardError: number | null;
 	readonly accuracy?: number;
+	/** Of the last evaluation, where the task is text. */
+	readonly bitsPerByte?: number;
 	readonly best: { readonly step: number; readonly loss: number } | null;
 	readonly floor?: number;
 	readonly parameters: number;

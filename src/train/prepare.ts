@@ -78,9 +78,16 @@ function fromTask(taskAt: (noise?: number) => Task) {
 		},
 		evaluationBatches: (sequences: number, limit: number | null, noise: number) => {
 			const now = taskAt(noise);
-			return { batches: take(now.evaluationBatches(sequences), limit), length: now.length };
+			return { batches: take(realSequences(now, sequences), limit), length: now.length };
 		},
 	};
+}
+
+/** Evaluation batches without their padding. */
+function* realSequences(task: Task, batch: number): Generator<EvaluationBatch> {
+	for (const { ids, targets, sequences } of task.evaluationBatches(batch)) {
+		yield { ids: ids.subarray(0, sequences * task.length), targets: targets.subarray(0, sequences * task.outputLength), sequences };
+	}
 }
 
 function* take<T>(items: Iterable<T>, limit: number | null): Generator<T> {

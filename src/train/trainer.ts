@@ -11,7 +11,7 @@ import type { Config } from "./config.ts";
 import { Curriculum } from "./curriculum.ts";
 import { diagnose, hasDiverged } from "./diagnosis.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
-import type { EndReason, TrainEvent, TrainSummary } from "./events.ts";
+import type { TrainEvent, TrainSummary } from "./events.ts";
 import { Learner } from "./learner.ts";
 import { learnerOptions, modelConfig, openSubject, type Subject } from "./prepare.ts";
 import { startRun } from "./resume.ts";
@@ -25,6 +25,8 @@ export interface TrainOptions {
 	/** Some text of the model as it is, for samples.txt; tasks that are no text have none. */
 	readonly sample?: (learner: Learner, subject: Subject) => Promise<string>;
 }
+
+type End = TrainSummary["ended"];
 
 /** Steps whose figures make one record of metrics. */
 const recordEvery = 10;
@@ -63,17 +65,17 @@ class Trainer {
 	#curriculum: Curriculum;
 	#spent: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
 	#best: TrainState["best"] = null;
-	#resumedAt: number | null = null;
 	/** Of exactly the present weights. */
 	#evaluation: Evaluation | null = null;
 	#lastEvaluation: Evaluation | null = null;
 	#lastSaved = -1;
+	#lastSample: string | undefined;
 	/** Of the steps since the last record. */
 	#losses: number[] = [];
-	#lastLoss = Number.NaN;
 	#gradientNorm = 0;
-	/** What this process has done, for rates. */
+	/** What this process has done, in all and of late, for rates. */
 	#worked: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
+	readonly #rate = new RecentWork();
 
 	constructor(config: Config, subject: Subject, run: RunFolder, learner: Learner, options: TrainOptions) {
 		this.#config = config;
@@ -99,27 +101,25 @@ class Trainer {
 		this.#schedule = new Schedule(this.#config.train, schedule);
 		this.#curriculum = this.#newCurriculum(noise ?? undefined);
 		this.#best = best;
-		this.#resumedAt = step;
 		this.#lastSaved = step;
 	}
 
 	async run(): Promise<TrainSummary> {
 		const { train } = this.#config;
 		this.#announce();
-		let reason: EndReason | undefined;
-		while (reason === undefined) {
-			if (this.#options.signal?.aborted) reason = "interrupted";
-			else if (spentBudget(train, this.#spent)) reason = "budget";
-			else reason = await this.#stepAndFollowUps();
+		let ended: End | undefined;
+		while (ended === undefined) {
+			if (this.#options.signal?.aborted) ended = "interrupted";
+			else ended = spentBudget(train, this.#spent) ?? (await this.#stepAndFollowUps());
 		}
-		if (reason === "budget") await this.#evaluate();
+		if (ended !== "interrupted") await this.#evaluate();
 		await this.#save();
-		const summary = this.#summary(reason);
+		const summary = this.#summary(ended);
 		this.#run.writeSummary(summary);
 		return summary;
 	}
 
-	async #stepAndFollowUps(): Promise<EndReason | undefined> {
+	async #stepAndFollowUps(): Promise<End | undefined> {
 		const { evaluateEvery, saveEvery, targetLoss } = this.#config.train;
 		await this.#step();
 		const { steps } = this.#spent;
@@ -150,22 +150,18 @@ class Trainer {
 		const done: Spent = { steps: 1, tokens: batch.sequences * batch.length, flops: result.flops, seconds };
 		this.#spent = sum(this.#spent, done);
 		this.#worked = sum(this.#worked, done);
+		this.#rate.add(done);
 		this.#losses.push(loss);
-		this.#lastLoss = loss;
 		this.#gradientNorm = gradientNorm;
 		this.#evaluation = null;
 		this.#emit({
 			kind: "step",
-			spent: this.#spent,
+			step,
 			loss,
 			learningRate,
-			gradientNorm,
-			seconds,
-			tokens: done.tokens,
-			flops: done.flops,
-			noise: this.#noise,
-			secondsLeft: secondsLeft(train, this.#spent, this.#worked),
-			validationLoss: this.#lastEvaluation?.loss ?? null,
+			tokensPerSecond: this.#rate.recent.tokens / this.#rate.recent.seconds,
+			flopsPerSecond: this.#rate.recent.flops / this.#rate.recent.seconds,
+			secondsLeft: secondsLeft(train, this.#spent, this.#rate.recent),
 		});
 	}
 
@@ -180,11 +176,14 @@ class Trainer {
 		this.#lastEvaluation = evaluation;
 		const isBest = this.#best === null || evaluation.loss < this.#best.loss;
 		if (isBest) this.#best = { step: this.#spent.steps, loss: evaluation.loss };
-		this.#emit({ kind: "evaluation", spent: this.#spent, evaluation, best: isBest });
+		const { loss, error: standardError, accuracy } = evaluation;
+		const noise = this.#noise === null ? {} : { noise: this.#noise };
+		this.#emit({ kind: "evaluation", step: this.#spent.steps, loss, standardError, accuracy, ...noise, best: isBest });
 		this.#record();
 		if (this.#options.sample) {
 			const text = await this.#options.sample(this.#learner, this.#subject);
 			this.#run.addSample(this.#spent.steps, text);
+			this.#lastSample = text;
 			this.#emit({ kind: "sample", step: this.#spent.steps, text });
 		}
 	}
@@ -215,8 +214,8 @@ class Trainer {
 					}
 				: {}),
 			learningRate: this.#schedule.rate(Math.max(1, steps), fractionDone(this.#config.train, this.#spent)),
-			tokensPerSecond: this.#worked.tokens / this.#worked.seconds || 0,
-			gigaflopsPerSecond: this.#worked.flops / this.#worked.seconds / 1e9 || 0,
+			tokensPerSecond: this.#rate.recent.tokens / this.#rate.recent.seconds || 0,
+			gigaflopsPerSecond: this.#rate.recent.flops / this.#rate.recent.seconds / 1e9 || 0,
 			tokens,
 			flops,
 			seconds,
@@ -248,7 +247,7 @@ class Trainer {
 		};
 		await this.#run.saveCheckpoint({ tensors, optimizer, state });
 		this.#lastSaved = steps;
-		this.#emit({ kind: "saved", step: steps, path: this.#run.path });
+		this.#emit({ kind: "checkpoint", step: steps, path: this.#run.path });
 	}
 
 	#announce(): void {
@@ -257,37 +256,41 @@ class Trainer {
 		const shape = kind === "recurrent" ? `recurrent transformer, ${variant}, window ${evaluationWindow(model.config)}` : "transformer";
 		this.#emit({
 			kind: "start",
-			facts: {
-				run: this.#run.path,
-				data: this.#subject.description,
-				model: `${shape}, width ${width}, ${heads} heads, ${layers} ${layers === 1 ? "layer" : "layers"}`,
-				parameters: parameterCount(model.parameters),
-				backend: session.runtime.description,
-				resumedAt: this.#resumedAt,
-				floor: this.#subject.floor,
-			},
+			run: this.#run.path,
+			step: this.#spent.steps,
+			data: this.#subject.description,
+			model: `${shape}, width ${width}, ${heads} heads, ${layers} ${layers === 1 ? "layer" : "layers"}`,
+			parameters: parameterCount(model.parameters),
+			backend: session.runtime.description,
+			...this.#floor,
 		});
 	}
 
-	#summary(reason: EndReason): TrainSummary {
+	#summary(ended: End): TrainSummary {
 		const { steps, tokens, flops, seconds } = this.#spent;
-		const { model, session } = this.#learner;
+		const evaluation = this.#lastEvaluation;
 		return {
 			run: this.#run.path,
-			reason,
+			ended,
 			steps,
 			tokens,
 			flops,
 			seconds,
-			parameters: parameterCount(model.parameters),
-			loss: this.#lastLoss,
-			validation: this.#lastEvaluation,
+			parameters: parameterCount(this.#learner.model.parameters),
+			validationLoss: evaluation?.loss ?? null,
+			standardError: evaluation?.error ?? null,
+			...(evaluation ? { accuracy: evaluation.accuracy } : {}),
+			...(evaluation?.bitsPerByte == null ? {} : { bitsPerByte: evaluation.bitsPerByte }),
 			best: this.#best,
-			floor: this.#subject.floor,
+			...this.#floor,
 			tokensPerSecond: this.#worked.tokens / this.#worked.seconds || 0,
-			gigaflopsPerSecond: this.#worked.flops / this.#worked.seconds / 1e9 || 0,
-			backend: session.runtime.description,
+			flopsPerSecond: this.#worked.flops / this.#worked.seconds || 0,
+			...(this.#lastSample === undefined ? {} : { sample: this.#lastSample }),
 		};
+	}
+
+	get #floor(): { floor?: number } {
+		return this.#subject.floor === null ? {} : { floor: this.#subject.floor };
 	}
 
 	#newCurriculum(noise?: number): Curriculum {
@@ -310,6 +313,21 @@ function weightOf(weights: ReadonlyMap<string, Weight>, name: string): Float32Ar
 
 function sum(a: Spent, b: Spent): Spent {
 	return { steps: a.steps + b.steps, tokens: a.tokens + b.tokens, flops: a.flops + b.flops, seconds: a.seconds + b.seconds };
+}
+
+/** The steps of about the last five seconds. */
+class RecentWork {
+	#steps: Spent[] = [];
+	recent: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
+
+	add(done: Spent): void {
+		this.#steps.push(done);
+		this.recent = sum(this.recent, done);
+		while (this.#steps.length > 1 && this.recent.seconds - this.#steps[0].seconds > 5) {
+			const { steps, tokens, flops, seconds } = this.#steps.shift() as Spent;
+			this.recent = sum(this.recent, { steps: -steps, tokens: -tokens, flops: -flops, seconds: -seconds });
+		}
+	}
 }
 
 function mean(values: readonly number[]): number {
