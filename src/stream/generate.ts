@@ -1,15 +1,9 @@
 /** Text from a stream: prompt in, pieces of text out as they come. */
 import { RivuletError } from "../base/errors.ts";
+import { StreamDecoder, type Tokenizer } from "../data/tokenizers/index.ts";
 import { Sampler, type SamplerOptions } from "./sampler.ts";
 import { StreamState } from "./state.ts";
 import type { Stream } from "./stream.ts";
-
-/** What generation needs of a tokenizer. */
-export interface TextCodec {
-	encode(text: string): Int32Array;
-	/** A decoder that holds back the bytes of an unfinished character; `end` gives what is left. */
-	streamDecoder(): { push(id: number): string; end(): string };
-}
 
 export interface GenerateOptions extends Partial<SamplerOptions> {
 	/** Tokens to generate at most. */
@@ -31,10 +25,10 @@ export interface GeneratedPiece {
  * may yet become a stop string).
  * @param prompt may be empty only where `state` has seen tokens
  */
-export function* generate(stream: Stream, codec: TextCodec, prompt: string, options: GenerateOptions, state = StreamState.start): Generator<GeneratedPiece> {
+export function* generate(stream: Stream, tokenizer: Tokenizer, prompt: string, options: GenerateOptions, state = StreamState.start): Generator<GeneratedPiece> {
 	const sampler = new Sampler(options);
-	const decoder = codec.streamDecoder();
-	const ids = codec.encode(prompt);
+	const decoder = new StreamDecoder(tokenizer);
+	const ids = tokenizer.encode(prompt);
 	let now = stream.forward(ids, state).state;
 	let held = "";
 	for (let count = 1; count <= options.tokens && !options.signal?.aborted; count++) {
