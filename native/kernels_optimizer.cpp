@@ -9,15 +9,17 @@ static void clipFactor(const Call& call) {
 	double total = 0;
 	for (int32_t c = 0; c < partials.cols; c++) total += partials.data[c];
 	const double norm = __builtin_sqrt(total), factor = most / (norm + 1e-6);
-	call.out[0].data[0] = most > 0 && !(factor >= 1) ? (float)factor : 1;
+	const bool finite = norm <= 3.4e38;
+	call.out[0].data[0] = !finite ? __builtin_nanf("") : most > 0 && factor < 1 ? (float)factor : 1;
 	call.out[0].data[1] = (float)norm;
 }
 
-// One pass over weights, gradients and moments.
+// One pass over weights, gradients and moments. A gradient that is not finite (clip NaN) changes nothing.
 static void adam(const Call& call) {
 	const Range range = partOf(call, call.in[0].cols);
 	float *p = call.out[0].data, *m = call.out[1].data, *v = call.out[2].data;
 	const float *g = call.in[1].data, *hyper = call.in[4].data, clip = *call.in[5].data;
+	if (clip != clip) return;
 	const float rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], eps = hyper[3];
 	const float keep = 1 - rate * hyper[6] * call.attributes[0].f, step = rate / hyper[4], correction = 1 / hyper[5];
 	eachVector(range.end - range.begin, [&](int64_t c, int count) {

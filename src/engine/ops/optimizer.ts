@@ -56,7 +56,7 @@ export const squareSumOp = define({
 
 export const clipFactorOp = define({
 	name: "clipFactor",
-	formula: "norm = sqrt(sum of partials); y = (min(1, max / (norm + 1e-6)), norm); factor 1 where max <= 0",
+	formula: "norm = sqrt(sum of partials); y = (min(1, max / (norm + 1e-6)), norm); factor 1 where max <= 0, NaN where the norm is not finite",
 	inputs: ["partials"],
 	outputs: ["y"],
 	attributes: { max: "float" },
@@ -75,7 +75,8 @@ export const clipFactorOp = define({
 		let sum = 0;
 		for (let c = 0; c < partials.cols; c++) sum += get(partials, 0, c);
 		const norm = Math.sqrt(sum);
-		set(y, 0, 0, max > 0 ? Math.min(1, max / (norm + 1e-6)) : 1);
+		const factor = max > 0 ? Math.min(1, max / (norm + 1e-6)) : 1;
+		set(y, 0, 0, Number.isFinite(norm) ? factor : Number.NaN);
 		set(y, 0, 1, norm);
 	},
 	cases: [
@@ -116,7 +117,7 @@ function adamCase(n: number, decay: number): OpCase {
 export const adamOp = define({
 	name: "adam",
 	formula:
-		"g' = g clip; p -= rate weightDecay decay p; m, v: means of g', g'^2; p -= rate (m / bc1) / (sqrt(v / bc2) + eps)",
+		"g' = g clip; p -= rate weightDecay decay p; m, v: means of g', g'^2; p -= rate (m / bc1) / (sqrt(v / bc2) + eps); nothing changes where clip is NaN",
 	inputs: ["p", "g", "m", "v", "hyper", "clip"],
 	outputs: ["p", "m", "v"],
 	attributes: { decay: "float" },
@@ -139,6 +140,7 @@ export const adamOp = define({
 		const [rate, beta1, beta2, eps, correction1, correction2, weightDecay] = Array.from({ length: 7 }, (_, i) =>
 			get(hyper, 0, i),
 		);
+		if (Number.isNaN(get(clip, 0, 0))) return;
 		for (let c = 0; c < p.cols; c++) {
 			const gradient = get(g, 0, c) * get(clip, 0, 0);
 			const mean = beta1 * get(m, 0, c) + (1 - beta1) * gradient;
