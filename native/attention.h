@@ -68,9 +68,6 @@ struct Copies {
 	}
 };
 
-// Vectors for columns of a head: as wide as divides it, at most a register.
-constexpr int upTo(int n) { return n < width ? n : width; }
-
 // Rows of one product along the diagonal. Weights are set (to zero) above the diagonal only within a register, so not more.
 constexpr int diagonalRows(int vectors) { return upTo(vectors > 1 ? 4 : 8); }
 
@@ -115,12 +112,12 @@ static void softmaxColumn(Column column, float scale, float* s, ptrdiff_t ld) {
 		largest = select(lanes() >= j - column.full, max(load(s + j * ld), largest), largest);
 	vf total = {};
 	for (int32_t j = 0; j < column.full; j++) {
-		vf e = exp((load(s + j * ld) - largest) * scale);
+		vf e = expSmall((load(s + j * ld) - largest) * scale);
 		total += e;
 		store(s + j * ld, e);
 	}
 	for (int32_t j = column.full; j < column.keys; j++) {
-		vf e = select(lanes() >= j - column.full, exp((load(s + j * ld) - largest) * scale), vf{});
+		vf e = select(lanes() >= j - column.full, expSmall((load(s + j * ld) - largest) * scale), vf{});
 		total += e;
 		store(s + j * ld, e);
 	}

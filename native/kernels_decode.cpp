@@ -33,6 +33,18 @@ static void keyScores(const float* q, const float* keys, ptrdiff_t ld, int32_t d
 	}
 }
 
+// y[c] = sum over j < count of s[j] rows[j][c] for c < d.
+static void weightedRows(const float* s, int32_t count, const float* rows, ptrdiff_t ld, int32_t d, float* y) {
+	const Stretch sum[1] = {{s, 0, 1, rows, ld, count}};
+	const int32_t whole = d / 4 * 4;
+	if (d % 16 == 0) product<upTo(16), 1>(sum, 1, d, y, 0, false);
+	else product<4, 1>(sum, 1, whole, y, 0, false);
+	for (int32_t c = whole; c < d; c++) {
+		y[c] = 0;
+		for (int32_t j = 0; j < count; j++) y[c] += s[j] * rows[j * ld + c];
+	}
+}
+
 static void decodeAttention(const Call& call) {
 	const Matrix &q = call.in[0], &kv = call.in[1], &lengths = call.in[2], &o = call.out[0];
 	const int32_t heads = call.attributes[0].i, d = q.cols / heads, length = kv.rows / q.rows;
@@ -49,20 +61,14 @@ static void decodeAttention(const Call& call) {
 			keyScores(q.row(b) + column, keys, kv.ld, d, count, s);
 			const float top = rowLargest(s, count);
 			factor = 1 / rowSum(count, [&](int64_t c, int lanesInside) {
-				         vf e = exp((load(s + c) - top) * scale);
+				         vf e = expSmall((load(s + c) - top) * scale);
 				         if (lanesInside < width) e = select(lanes() < lanesInside, e, vf{});
 				         store(s + c, e);
 				         return e;
 			         });
 		}
-		eachVector(d, [&](int64_t c, int lanesInside) {
-			vf total[4] = {};
-			int32_t j = 0;
-			for (; j + 4 <= count; j += 4)
-				for (int i = 0; i < 4; i++) total[i] = total[i] + load(values + (j + i) * (ptrdiff_t)kv.ld + c, lanesInside) * s[j + i];
-			for (; j < count; j++) total[0] = total[0] + load(values + j * (ptrdiff_t)kv.ld + c, lanesInside) * s[j];
-			store(to + c, ((total[0] + total[1]) + (total[2] + total[3])) * factor, lanesInside);
-		});
+		for (int32_t j = 0; j < count; j++) s[j] *= factor;
+		weightedRows(s, count, values, kv.ld, d, to);
 	}
 }
 

@@ -12,7 +12,7 @@ static void softmax(const Call& call) {
 		float* to = y.row(r);
 		const float top = rowLargest(from, n);
 		const float total = rowSum(n, [&](int64_t c, int count) {
-			vf e = exp(load(from + c, count) - top);
+			vf e = expSmall(load(from + c, count) - top);
 			if (count < width) e = select(lanes() < count, e, vf{});
 			store(to + c, e, count);
 			return e;
@@ -35,7 +35,7 @@ static void crossEntropy(const Call& call) {
 		const float* x = logits.row(r);
 		const float top = rowLargest(x, n);
 		const double total = longSum(n, [&](int64_t c, int count) {
-			vf e = exp(load(x + c, count) - top);
+			vf e = expSmall(load(x + c, count) - top);
 			return count < width ? select(lanes() < count, e, vf{}) : e;
 		});
 		const double logTotal = log(total);
@@ -57,7 +57,7 @@ static void crossEntropyGrad(const Call& call) {
 			continue;
 		}
 		const float shift = *lse.row(r), factor = *dnll.row(r);
-		eachVector(n, [&](int64_t c, int count) { store(dx + c, exp(load(x + c, count) - shift) * factor, count); });
+		eachVector(n, [&](int64_t c, int count) { store(dx + c, expSmall(load(x + c, count) - shift) * factor, count); });
 		dx[target] -= factor;
 	}
 }

@@ -21,6 +21,9 @@ struct Lanes<16> {
 	typedef float type __attribute__((vector_size(64)));
 };
 
+// The widest vector there is of at most n floats.
+constexpr int upTo(int n) { return n < width ? n : width; }
+
 template <int n>
 RIVULET_INLINE typename Lanes<n>::type loadLanes(const float* p) {
 	typename Lanes<n>::type v;
