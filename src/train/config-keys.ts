@@ -25,7 +25,7 @@ export const toKebab = (name: string) => name.replace(/[A-Z]/g, (letter) => `-${
 
 /** JSON Schema of one value, as zod derives it; only the parts that are put into words here. */
 interface ValueSchema {
-	type?: string;
+	type?: string | string[];
 	enum?: unknown[];
 	minimum?: number;
 	maximum?: number;
@@ -39,6 +39,7 @@ function inWords(schema: ValueSchema): string {
 	if (schema.anyOf) {
 		return schema.anyOf.map((part) => (part.type === "null" ? "none" : inWords(part))).join(", or ");
 	}
+	if (Array.isArray(schema.type)) return inWords({ anyOf: schema.type.map((type) => ({ ...schema, type })) });
 	if (schema.enum) return schema.enum.join(" | ");
 	if (schema.type === "boolean") return "true | false";
 	if (schema.type !== "number" && schema.type !== "integer") return "text";

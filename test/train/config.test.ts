@@ -45,6 +45,8 @@ describe("keys", () => {
 		expect(expects("model.dropout")).toBe("a number >= 0 and < 1");
 		expect(expects("model.activation")).toBe("gelu | relu");
 		expect(expects("train.tokens")).toBe("a number > 0, or none");
+		expect(expects("train.target-loss")).toBe("a number, or none");
+		expect(expects("run")).toBe("text, or none");
 		expect(expects("json")).toBe("true | false");
 	});
 });
