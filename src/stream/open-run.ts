@@ -1,15 +1,15 @@
 /** A finished or running run, opened to be used: its model with weights, ready to stream, and its tokenizer. */
-import { existsSync } from "node:fs";
 import { RivuletError } from "../base/errors.ts";
 import { loadTokenizer, type Tokenizer } from "../data/tokenizers/index.ts";
 import type { BackendName } from "../engine/backend.ts";
 import { createRuntime } from "../engine/backends/index.ts";
-import { createModel, type Model } from "../models/index.ts";
+import { createModel } from "../models/index.ts";
 import type { Which } from "../train/checkpoint.ts";
 import type { Config } from "../train/config.ts";
 import { isCopyTask } from "../train/config.ts";
 import { modelConfig } from "../train/prepare.ts";
 import { RunFolder } from "../train/run.ts";
+import { loadWeights } from "../train/weights.ts";
 import { Stream } from "./stream.ts";
 
 export interface OpenRunOptions {
@@ -43,19 +43,6 @@ export async function openRun(path: string, options: OpenRunOptions = {}): Promi
 	const { tensors, state } = await run.loadCheckpoint(options.checkpoint ?? (run.best() === undefined ? "last" : "best"), { optimizer: false });
 	const runtime = await createRuntime(options.backend ?? "auto", options.threads === undefined ? {} : { threads: options.threads });
 	const stream = new Stream(model, runtime);
-	loadWeights(path, stream, model, tensors);
+	loadWeights(stream.session, model, tensors, path);
 	return { run, config, stream, tokenizer, step: state.step };
-}
-
-function loadWeights(path: string, stream: Stream, model: Model, tensors: ReadonlyMap<string, { readonly shape: readonly number[]; readonly data: Float32Array }>): void {
-	for (const { name, fileShape } of model.parameters) {
-		const tensor = tensors.get(name);
-		if (!tensor || tensor.shape.join() !== fileShape.join()) {
-			const found = tensor ? tensor.shape.join(" x ") : "none";
-			throw new RivuletError("checkpoint-invalid", `${path}: expected a tensor ${name} of ${fileShape.join(" x ")}, found ${found}`, {
-				hint: existsSync(path) ? "config.json and the checkpoint do not belong together" : undefined,
-			});
-		}
-		stream.session.writeParameter(name, tensor.data);
-	}
 }

@@ -7,7 +7,7 @@ import type { MicroBatch, ProgramHandle } from "../engine/program.ts";
 import { Session } from "../engine/session.ts";
 import { type EvaluationOutputs, evaluationProgram, evaluationWindow, type Model, outputLength, outputSize, trainingProgram } from "../models/index.ts";
 import { initialValues } from "../nn/initialize.ts";
-import { cutBatch, type Cut } from "./slices.ts";
+import { type Cut, cutBatch, rowsPerSequence } from "./slices.ts";
 import { hyperparameters, type OptimizerConfig, optimizerProgram } from "./optimizer.ts";
 
 /** Token ids (B * N) and targets (B * M, negative: ignored), sequence after sequence. */
@@ -82,7 +82,7 @@ export class Learner {
 	async #train(batch: Batch, { learningRate, step, seed, window }: StepSettings, update: boolean): Promise<StepResult> {
 		const { session, options } = this;
 		const width = window ?? evaluationWindow(this.model.config);
-		const cuts = cutBatch(batch.sequences, options.slices, this.#rowsPerSequence(batch.length, width));
+		const cuts = cutBatch(batch.sequences, options.slices, rowsPerSequence(this.model.config.kind, batch.length, width));
 		const slices = cuts[cuts.length - 1].slice + 1;
 		const words = session.layout.words;
 		const updates: ProgramHandle[] = [];
@@ -114,7 +114,7 @@ export class Learner {
 	 */
 	async evaluate(batch: Batch, want: EvaluationOutputs, window = evaluationWindow(this.model.config)): Promise<Record<keyof EvaluationOutputs, Float32Array>> {
 		const { session, model } = this;
-		const cuts = cutBatch(batch.sequences, this.options.slices, this.#rowsPerSequence(batch.length, window));
+		const cuts = cutBatch(batch.sequences, this.options.slices, rowsPerSequence(this.model.config.kind, batch.length, window));
 		const program = ({ count }: Cut) => {
 			const shape = { sequences: count, length: batch.length, window, segment: 0, train: false };
 			return session.program(`evaluate ${JSON.stringify([shape, want])}`, (layout) => evaluationProgram(model, shape, want, layout));
@@ -181,10 +181,6 @@ export class Learner {
 		}
 		this.#segments.set(key, segment);
 		return handle;
-	}
-
-	#rowsPerSequence(length: number, window: number): number {
-		return this.model.config.kind === "transformer" ? length : Math.min(length, window);
 	}
 }
 

@@ -31,3 +31,8 @@ export function cutBatch(sequences: number, slices: number, rowsPerSequence: num
 	}
 	return cuts;
 }
+
+/** Rows that one sequence brings to a product: a block of it, or all of it where there is no recurrence. */
+export function rowsPerSequence(kind: "recurrent" | "transformer", length: number, window: number): number {
+	return kind === "transformer" ? length : Math.min(length, window);
+}

@@ -17,6 +17,7 @@ import { learnerOptions, modelConfig, openSubject, type Subject } from "./prepar
 import { startRun } from "./resume.ts";
 import type { RunFolder } from "./run.ts";
 import { drawWindow, Schedule } from "./schedule.ts";
+import { loadWeights } from "./weights.ts";
 
 export interface TrainOptions {
 	/** Abort to stop after the step under way, saving first. */
@@ -92,8 +93,8 @@ class Trainer {
 	restore(checkpoint: Checkpoint | undefined): void {
 		const { session } = this.#learner;
 		if (!checkpoint) return this.#learner.initialize(this.#config.seed);
+		loadWeights(session, this.#learner.model, checkpoint.tensors, this.#run.path);
 		for (const { name } of this.#learner.model.parameters) {
-			session.writeParameter(name, weightOf(checkpoint.tensors, name));
 			[0, 1].forEach((index) => session.writeMoment(name, index, weightOf(checkpoint.optimizer, `${moments[index]}.${name}`)));
 		}
 		const { step, tokens, flops, seconds, schedule, noise, best } = checkpoint.state;
