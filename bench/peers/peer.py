@@ -1,10 +1,12 @@
 """A PyTorch rival as a program, for bench/*.mjs.
 
+    peer.py MODEL info                          one line of JSON: versions
     peer.py MODEL check DIRECTORY               compare with golden cases, one line each; exit 1 when one is off
     peer.py MODEL time --config JSON            read lines "step N", train N steps on random data, answer {"seconds": [...]}
     peer.py MODEL generate --config JSON --tokens N   the author's way of generating: the last `length` tokens again for each
 
-MODEL is published, tuned or transformer; --threads N before or after (default 2)."""
+MODEL: published; tuned, which is better PyTorch; sliced, which is tuned with slices of the batch in threads of their own;
+transformer, plain. --threads N (default 2), --slices N for sliced (default one per thread)."""
 
 import argparse
 import json
@@ -17,9 +19,9 @@ import torch
 from common import Config, Trainer, blas, read_safetensors
 from published import Published, Transformer
 from tuned import Tuned
-from tuned_trainer import SlicedTrainer
+from sliced import SlicedTrainer, keep_memory
 
-MODELS = {"published": Published, "tuned": Tuned, "transformer": Transformer}
+MODELS = {"published": Published, "tuned": Tuned, "sliced": Tuned, "transformer": Transformer}
 TOLERANCE = 1e-4
 
 
@@ -28,7 +30,9 @@ def build(name, config):
 
 
 def trainer_of(name, model, options, slices=0):
-    if name != "tuned":
+    if name in ("tuned", "sliced"):
+        keep_memory()
+    if name != "sliced":
         return Trainer(model, options)
     threads = torch.get_num_threads()
     return SlicedTrainer(model, options, threads, slices or threads)
@@ -113,14 +117,17 @@ def say(**answer):
     print(json.dumps(answer), flush=True)
 
 
+def versions():
+    return {"torch": torch.__version__, "blas": blas(), "threads": torch.get_num_threads(), "python": sys.version.split()[0]}
+
+
 def time_steps(name, config, slices):
     """One training step per turn, on one random batch, at the caller's pace, so that rivals can take turns."""
     model = build(name, config)
     trainer = trainer_of(name, model, config.optimizer, slices)
     ids = torch.randint(config.vocabulary, (config.batch, config.length))
     targets = torch.randint(config.classes or config.vocabulary, (config.batch, config.outputs or config.length))
-    say(ready=True, torch=torch.__version__, blas=blas(), threads=torch.get_num_threads(),
-        parameters=sum(p.numel() for p in model.parameters()))
+    say(ready=True, parameters=sum(p.numel() for p in model.parameters()), **versions())
     for line in sys.stdin:
         if not line.startswith("step"):
             break
@@ -143,22 +150,24 @@ def generate(name, config, tokens):
             logits = model(ids[:, -config.length :])[:, -1]
             ids = torch.cat([ids, torch.multinomial(logits.softmax(dim=-1), 1)], dim=1)
     seconds = time.perf_counter() - start
-    say(tokens=tokens, seconds=seconds, tokensPerSecond=tokens / seconds, torch=torch.__version__, blas=blas())
+    say(tokens=tokens, seconds=seconds, tokensPerSecond=tokens / seconds)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", choices=MODELS)
-    parser.add_argument("action", choices=["check", "time", "generate"])
+    parser.add_argument("action", choices=["info", "check", "time", "generate"])
     parser.add_argument("directory", nargs="?", help="golden cases, for check")
     parser.add_argument("--config", type=json.loads, default={}, help='JSON: {"task": "shakespeare", "batch": 32, ...}')
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--slices", type=int, default=0, help="of the batch, tuned only; 0: one per thread")
+    parser.add_argument("--slices", type=int, default=0, help="of the batch, sliced only; 0: one per thread")
     parser.add_argument("--tokens", type=int, default=20)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
-    if options.action == "check":
+    if options.action == "info":
+        say(**versions())
+    elif options.action == "check":
         check(options.model, options.directory)
     elif options.action == "time":
         time_steps(options.model, Config(options.config), options.slices)

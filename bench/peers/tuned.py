@@ -3,7 +3,7 @@
 Forget: queries, keys and values of the input are one product before the chain, the chain computes w rows a step, keys and
 values of a state are computed once, and the readout of all blocks is one batch after the chain. Both variants: attention
 without copies of heads, residual and dropout in one pass, dropout from 16 random bits an element, nothing computed that is
-not read. The batch is cut into slices, each carried by a thread of its own through the whole step (tuned_trainer.py)."""
+not read. In one stream of operations, as PyTorch is used; sliced.py cuts the batch into slices with a thread each."""
 
 import math
 import threading

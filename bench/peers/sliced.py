@@ -1,4 +1,4 @@
-"""The tuned peer's training step: slices of the batch in threads, each with its own forward and backward pass, so that the
+"""The sliced peer's training step: slices of the batch in threads, each with its own forward and backward pass, so that the
 operations that PyTorch runs on one core (small batched products, random numbers) keep all cores busy."""
 
 import ctypes
@@ -34,7 +34,6 @@ class SlicedTrainer(Trainer):
         super().__init__(model, options)
         self.slices = slices
         self.parameters = list(model.parameters())
-        keep_memory()
         single_threaded_blas()
         self.pool = ThreadPoolExecutor(threads, initializer=torch.set_num_threads, initargs=(1,))
 
