@@ -10,7 +10,7 @@ namespace rivulet {
 // Long enough to bridge the gap between two instructions or two tokens, too short to be felt.
 static const int32_t spins = 4000;
 
-static inline void pause() {
+[[maybe_unused]] static inline void pause() {
 #if defined(__x86_64__)
 	__builtin_ia32_pause();
 #elif defined(__aarch64__)
