@@ -110,18 +110,10 @@ struct Product {
 	int32_t firstRow, rows, depth, columns;
 };
 
-enum ScratchSlot { panelSlot, blockSlot, sumSlot, maskSlot };
+enum ScratchSlot { panelSlot, sumSlot, maskSlot };
 
 // Blocks of nearly equal size: block i of `count` begins at row split(rows, i, count).
 static int32_t split(int32_t rows, int32_t i, int32_t count) { return (int32_t)((int64_t)rows * i / count); }
-
-// Copy a block of a whose rows are contiguous and whose depth is strided (a transposed a): it is read once per panel.
-static Strided packBlock(Strided a, int32_t rows, int32_t depth, float* out) {
-	for (int32_t k = 0; k < depth; k++)
-		for (int32_t r = 0; r < rows; r += width)
-			store(out + (ptrdiff_t)k * rows + r, load(a.at(r, k), rows - r < width ? rows - r : width), rows - r < width ? rows - r : width);
-	return {out, 1, rows};
-}
 
 // Where the sums of a block and a panel go: straight to their place, or to a tile when they are not whole or not done.
 static void multiplyPanel(const Product& p, const Epilogue& e, Strided a, const float* panel, int32_t row, int32_t rows, int32_t column,
@@ -152,18 +144,16 @@ static void multiplyPanel(const Product& p, const Epilogue& e, Strided a, const 
 
 // Panels [firstPanel, endPanel) of one product. `a` and `b` sizes are checked by multiply().
 static void multiplyOne(const Product& p, const Epilogue& e, int32_t firstPanel, int32_t endPanel, Scratch& scratch) {
-	const bool strided = p.a.column != 1;
-	// Depth in one go up to this, beyond in stretches; a strided a is copied stretch by stretch.
-	const int32_t stretch = strided ? 256 : p.depth <= 2048 ? p.depth : 1024;
+	// Depth is cut so that the lines a block reads stay in the cache: one per row of a, or one per k of a transposed a.
+	const int32_t stretch = p.a.column != 1 ? 256 : p.depth <= 2048 ? p.depth : 1024;
 	const int32_t stretches = (p.depth + stretch - 1) / stretch;
 	const int32_t cached = 128 * 1024;  // floats of b that stay in the second-level cache
 	int32_t chunk = cached / (stretch * panelColumns);
 	if (chunk < 1) chunk = 1;
 	const int32_t blocks = (p.rows + blockRows - 1) / blockRows;
 	float* panels = p.packed ? nullptr : scratch.get(panelSlot, (size_t)chunk * stretch * panelColumns);
-	float* block = strided ? scratch.get(blockSlot, (size_t)blockRows * stretch + width) : nullptr;
 	float* sums = stretches > 1 && !e.plain() ? scratch.get(sumSlot, (size_t)p.rows * p.columns) : nullptr;
-	if ((!p.packed && !panels) || (strided && !block) || (stretches > 1 && !e.plain() && !sums)) return;
+	if ((!p.packed && !panels) || (stretches > 1 && !e.plain() && !sums)) return;
 	for (int32_t from = firstPanel; from < endPanel; from += chunk) {
 		int32_t to = from + chunk < endPanel ? from + chunk : endPanel;
 		for (int32_t s = 0; s < stretches; s++) {
@@ -172,7 +162,6 @@ static void multiplyOne(const Product& p, const Epilogue& e, int32_t firstPanel,
 			for (int32_t i = 0; i < blocks; i++) {
 				int32_t row = split(p.rows, i, blocks), rows = split(p.rows, i + 1, blocks) - row;
 				Strided a = p.a.from(row, k);
-				if (strided) a = packBlock(a, rows, depth, block);
 				for (int32_t panel = from; panel < to; panel++) {
 					const float* b = p.packed ? p.packed + ((ptrdiff_t)panel * p.depth + k) * panelColumns
 					                          : panels + (ptrdiff_t)(panel - from) * depth * panelColumns;

@@ -7,7 +7,16 @@ import { mkdirSync, mkdtempSync, renameSync, rmSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
-import { commonFlags, fingerprint, hostSources, kernelSources, markBuilt, root, sourcePath, upToDate } from "./native-sources.mjs";
+import {
+	commonFlags,
+	fingerprint,
+	hostSources,
+	kernelSources,
+	markBuilt,
+	root,
+	sourcePath,
+	upToDate,
+} from "./native-sources.mjs";
 
 const run = promisify(execFile);
 const force = process.argv.includes("--force");
@@ -30,7 +39,9 @@ await main();
 async function main() {
 	const compiler = instructionSets && process.platform !== "win32" ? findCompiler() : undefined;
 	if (!compiler) {
-		console.log("rivulet: no C++ compiler for this machine (tried CXX, g++, clang++, c++); the wasm backend will be used");
+		console.log(
+			"rivulet: no C++ compiler for this machine (tried CXX, g++, clang++, c++); the wasm backend will be used",
+		);
 		return;
 	}
 	const flags = [...commonFlags, "-fPIC", "-pthread"];
