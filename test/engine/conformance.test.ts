@@ -78,8 +78,9 @@ function prepare(op: OpDefinition, one: OpCase, variant: Variant): Prepared {
 	inputs.forEach((operand, index) => {
 		if (operand) scatter(operand, operand.space === "parameters" ? parameters : words, values[index] as Float32Array);
 	});
-	const parts = variant.parts ?? 1;
-	const kind = variant.parts ? "update" : "body";
+	const exact = op.exactParts ? op.parts?.(one.inputs, shapes.map(({ shape }) => shape), attributes) : undefined;
+	const parts = exact ?? variant.parts ?? 1;
+	const kind = exact || variant.parts ? "update" : "body";
 	const slot = { offset: 0, shape: [1, words.length], dtype: "f32" } as const;
 	const program: Program = {
 		kind,
