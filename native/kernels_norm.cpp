@@ -58,25 +58,17 @@ static void layerNormGrad(const Call& call) {
 	}
 }
 
-// Rows in order, eight at a time so that the sums are seldom fetched and put back.
+// Rows in order, one at a time: memory is read front to back, and the sums stay in the first cache.
 static void layerNormWeightGrad(const Call& call) {
 	const Matrix &dy = call.in[0], &x = call.in[1], &stats = call.in[2], &y = call.out[0];
-	constexpr int together = 8;
 	float* total = y.data;
 	if (!call.attributes[0].i) __builtin_memset(total, 0, (size_t)y.cols * sizeof(float));
-	const auto addRows = [&](int32_t r, auto rows) {
+	for (int32_t r = 0; r < x.rows; r++) {
+		const float *slope = dy.row(r), *from = x.row(r), mean = stats.row(r)[0], rstd = stats.row(r)[1];
 		eachVector(y.cols, [&](int64_t c, int count) {
-			vf t = load(total + c, count);
-			for (int i = 0; i < rows; i++) {
-				const float* s = stats.row(r + i);
-				t = t + load(dy.row(r + i) + c, count) * ((load(x.row(r + i) + c, count) - s[0]) * s[1]);
-			}
-			store(total + c, t, count);
+			store(total + c, load(total + c, count) + load(slope + c, count) * ((load(from + c, count) - mean) * rstd), count);
 		});
-	};
-	int32_t r = 0;
-	for (; r + together <= x.rows; r += together) addRows(r, Count<together>());
-	for (; r < x.rows; r++) addRows(r, Count<1>());
+	}
 }
 
 extern const KernelEntry normKernels[] = {

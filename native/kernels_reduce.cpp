@@ -3,25 +3,17 @@
 
 namespace rivulet::RIVULET_ISA {
 
-// Rows in order, eight at a time so that the sums are seldom fetched and put back; a part has whole columns.
+// Rows in order, one at a time: memory is read front to back, and the sums stay in the first cache. A part has whole columns.
 static void columnSum(const Call& call) {
 	const Matrix &x = call.in[0], &y = call.out[0];
-	constexpr int together = 8;
 	const Range columns = partOf(call, y.cols);
 	const int64_t n = columns.end - columns.begin;
 	float* total = y.data + columns.begin;
 	if (!call.attributes[0].i) __builtin_memset(total, 0, (size_t)n * sizeof(float));
-	const auto addRows = [&](int32_t r, auto rows) {
+	for (int32_t r = 0; r < x.rows; r++) {
 		const float* from = x.row(r) + columns.begin;
-		eachVector(n, [&](int64_t c, int count) {
-			vf t = load(total + c, count);
-			for (int i = 0; i < rows; i++) t += load(from + (ptrdiff_t)i * x.ld + c, count);
-			store(total + c, t, count);
-		});
-	};
-	int32_t r = 0;
-	for (; r + together <= x.rows; r += together) addRows(r, Count<together>());
-	for (; r < x.rows; r++) addRows(r, Count<1>());
+		eachVector(n, [&](int64_t c, int count) { store(total + c, load(total + c, count) + load(from + c, count), count); });
+	}
 }
 
 // One number from f(row, column, count) over a rows x cols matrix, into y (1 x 1).

@@ -34,12 +34,6 @@ RIVULET_INLINE double longSum(int64_t n, F f) {
 	return total;
 }
 
-// A number the compiler knows, to hand to a generic lambda so that its loop unrolls.
-template <int n>
-struct Count {
-	constexpr operator int() const { return n; }
-};
-
 constexpr float lowest = -3.402823466e38f;
 
 // Largest of x[0..n); `lowest` when n = 0.
