@@ -13,14 +13,14 @@ export interface LineSurprisal {
 }
 
 /**
- * @param lines without their line ends
+ * The function returned takes the lines in order, without their line ends.
  * Where positions are absolute the model starts afresh when they end.
  */
-export function* lineSurprisals(stream: Stream, tokenizer: Tokenizer, lines: Iterable<string>): Generator<LineSurprisal> {
+export function lineSurprisals(stream: Stream, tokenizer: Tokenizer): (line: string) => LineSurprisal {
 	const columns = stream.model.config.vocabulary;
 	let state = StreamState.start;
 	let number = 0;
-	for (const text of lines) {
+	return (text) => {
 		const encoder = new StreamEncoder(tokenizer);
 		const ids = [...encoder.push(`${text}\n`), ...encoder.end()];
 		let nats = 0;
@@ -36,8 +36,8 @@ export function* lineSurprisals(stream: Stream, tokenizer: Tokenizer, lines: Ite
 			state = after;
 			at += piece.length;
 		}
-		yield { line: ++number, text, nats, tokens: ids.length };
-	}
+		return { line: ++number, text, nats, tokens: ids.length };
+	};
 }
 
 /** -log softmax(logits)[id]. */

@@ -48,7 +48,7 @@ export async function measure(path: string, options: MeasureOptions): Promise<Ev
 
 /** @param noise that the weights have reached, where there is any */
 async function validationData({ config }: RunFolder, noise: number | null): Promise<Measured> {
-	const subject = await openSubject(config, () => {});
+	const subject = await openSubject(config);
 	const { batches, length } = subject.evaluationBatches(config.train.batch, null, noise ?? config.data.noise);
 	return { subject, batches, length, bytesPerToken: subject.bytesPerToken };
 }

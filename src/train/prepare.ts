@@ -1,15 +1,9 @@
 /** From a configuration to what is learned (data) and what learns (model, optimiser). */
-import {
-	copyTask,
-	openTales,
-	prepareText,
-	type PreparedText,
-	type Task,
-} from "../data/index.ts";
+import { RivuletError } from "../base/errors.ts";
+import { CopyTask, openTales, type PreparedText, prepareText, saveTokenizer, type Task } from "../data/index.ts";
 import type { ModelConfig, Outputs } from "../models/index.ts";
 import { alphaSetting, type Config, isCopyTask, windowRange } from "./config.ts";
 import type { EvaluationBatch } from "./evaluate.ts";
-import type { TrainEvent } from "./events.ts";
 import type { Batch, LearnerOptions } from "./learner.ts";
 
 /** What a run learns: text with its tokenizer, or a memory task at any noise. */
@@ -32,11 +26,16 @@ export interface Subject {
 	saveTokenizer(path: string): void;
 }
 
-export async function openSubject(config: Config, emit: (event: TrainEvent) => void): Promise<Subject> {
-	const { data, seed } = config;
+export async function openSubject(config: Config): Promise<Subject> {
+	const { data } = config;
 	if (isCopyTask(data.task)) return memorySubject(data.task === "selective-copy", data.noise);
-	const onProgress = (text: string) => emit({ kind: "note", text });
-	const text = data.task === "tales" ? await openTales({ ...data, seed, onProgress }) : await prepareText({ ...data, seed, onProgress });
+	if (data.task === "text" && data.path.length === 0) {
+		throw new RivuletError("data-missing", "expected a text to learn from, found none", {
+			exitStatus: 2,
+			hint: "name it: --data.path notes.txt; or use the built-in corpus: --data.task tales",
+		});
+	}
+	const text = data.task === "tales" ? await openTales(data) : await prepareText(data);
 	return textSubject(text);
 }
 
@@ -44,18 +43,18 @@ function textSubject(text: PreparedText): Subject {
 	const { task, tokenizer } = text;
 	return {
 		...fromTask(() => task),
-		bytesPerToken: text.bytesPerToken,
+		bytesPerToken: task.bytesPerToken,
 		floor: text.floor ?? null,
 		hasNoise: false,
 		text,
-		saveTokenizer: (path) => tokenizer.save(path),
+		saveTokenizer: (path) => saveTokenizer(path, tokenizer),
 	};
 }
 
 function memorySubject(selective: boolean, full: number): Subject {
 	const tasks = new Map<number, Task>();
 	const at = (noise: number) => {
-		const task = tasks.get(noise) ?? copyTask({ noise, selective });
+		const task = tasks.get(noise) ?? new CopyTask({ noise, selective });
 		tasks.set(noise, task);
 		return task;
 	};

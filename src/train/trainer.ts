@@ -35,7 +35,7 @@ const recordEvery = 10;
 /** Train as configured, from the start or from where a run stopped. */
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainSummary> {
 	const emit = options.onEvent ?? (() => {});
-	const subject = await openSubject(config, emit);
+	const subject = await openSubject(config);
 	const { run, checkpoint, skipped } = await startRun(config);
 	try {
 		for (const text of skipped) emit({ kind: "note", text: `passed over a damaged checkpoint: ${text}` });
