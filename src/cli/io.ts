@@ -1,4 +1,6 @@
 /** What commands may touch of the outside: two streams, the environment, and the user's wish to stop. Tests bring their own. */
+import { writeSync } from "node:fs";
+import { fileError } from "../base/files.ts";
 import type { Terminal } from "../base/progress.ts";
 
 export interface Io {
@@ -6,8 +8,8 @@ export interface Io {
 	readonly err: Terminal;
 	readonly environment: Readonly<Record<string, string | undefined>>;
 	/**
-	 * Aborted when the user wants to stop: Ctrl-C, or the reader of our output has gone (reason "pipe"). Only a command that asks
-	 * is given the chance to finish cleanly; the others end at once. A second Ctrl-C always does.
+	 * Aborted when it is time to stop: Ctrl-C, the reader of our output has gone ("pipe"), or output fails ("output").
+	 * Only a command that asks is given the chance to finish cleanly; the others end at once. A second Ctrl-C always does.
 	 */
 	interrupt(): AbortSignal;
 }
@@ -28,17 +30,27 @@ export function processIo(): Io {
 		return controller.signal;
 	};
 	for (const stream of [process.stdout, process.stderr]) {
-		// `rivulet generate ... | head` is no error. Node reports a closed pipe once and drops later writes.
 		stream.on("error", (error: NodeJS.ErrnoException) => {
-			if (error.code !== "EPIPE") throw error;
-			if (!asked) process.exit(0);
-			controller.abort("pipe");
+			// `rivulet generate ... | head` is no error. A full disk is, but none to lose a run for: it saves, if it can.
+			const gone = error.code === "EPIPE";
+			if (controller.signal.aborted) return;
+			if (!gone) complain(error);
+			if (!asked) process.exit(gone ? 0 : 1);
+			controller.abort(gone ? "pipe" : "output");
 		});
 	}
 	return { out: process.stdout, err: process.stderr, environment: process.env, interrupt };
 }
 
-/** Exit status of work that `signal` cut short: 130, or 0 where only the reader had seen enough. */
+/** Our streams may be what fails, so this goes past them. */
+function complain(error: Error): void {
+	try {
+		writeSync(2, `rivulet: ${fileError(error, "write", "the output").message}\n`);
+	} catch {} // standard error is gone too: the exit status is all that is left to say
+}
+
+/** Exit status of work that `signal` cut short: 130; 0 where only the reader had seen enough; 1 where output failed. */
 export function interruptedStatus(signal: AbortSignal): number {
-	return signal.reason === "pipe" ? 0 : 130;
+	if (signal.reason === "pipe") return 0;
+	return signal.reason === "output" ? 1 : 130;
 }
