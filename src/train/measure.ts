@@ -15,7 +15,7 @@ import { loadWeights } from "./weights.ts";
 export interface MeasureOptions {
 	/** Texts to measure on; none: the run's own validation data. */
 	readonly path: readonly string[];
-	readonly checkpoint: Which;
+	readonly checkpoint?: Which;
 	readonly backend?: BackendName | "auto";
 	readonly threads?: number;
 	readonly signal?: AbortSignal;
@@ -32,7 +32,8 @@ interface Measured {
 export async function measure(path: string, options: MeasureOptions): Promise<Evaluation> {
 	const run = RunFolder.open(path);
 	const { config } = run;
-	const which = options.checkpoint === "best" && run.best() === undefined ? "last" : options.checkpoint;
+	const wanted = options.checkpoint ?? "best";
+	const which = wanted === "best" && run.best() === undefined ? "last" : wanted;
 	const { tensors, state } = await run.loadCheckpoint(which, { optimizer: false });
 	const measured = options.path.length > 0 ? await ownText(run, options.path) : await validationData(run, state.noise);
 	const model = createModel(modelConfig(config, measured.subject));
