@@ -78,9 +78,8 @@ function prepare(op: OpDefinition, one: OpCase, variant: Variant): Prepared {
 	inputs.forEach((operand, index) => {
 		if (operand) scatter(operand, operand.space === "parameters" ? parameters : words, values[index] as Float32Array);
 	});
-	const exact = op.exactParts ? op.parts?.(one.inputs, shapes.map(({ shape }) => shape), attributes) : undefined;
-	const parts = exact ?? variant.parts ?? 1;
-	const kind = exact || variant.parts ? "update" : "body";
+	const parts = variant.parts ?? 1;
+	const kind = variant.parts ? "update" : "body";
 	const slot = { offset: 0, shape: [1, words.length], dtype: "f32" } as const;
 	const program: Program = {
 		kind,
@@ -140,7 +139,7 @@ async function call(runtime: Runtime, { program, words, parameters }: Prepared):
 }
 
 function variantsOf(op: OpDefinition, one: OpCase): Variant[] {
-	const variants: Variant[] = [{ name: "plain" }];
+	const variants: Variant[] = op.exactParts ? [] : [{ name: "plain" }];
 	const shapes = shapesOf(op, one);
 	for (const pair of op.inPlace ?? []) {
 		if (one.inputs[pair[0]])

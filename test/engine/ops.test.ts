@@ -221,6 +221,15 @@ describe("the table", () => {
 		expect(opNamed("attentionGrad").attributes).toEqual(opNamed("attention").attributes);
 	});
 
+	test("is the one in docs/ops.md (node scripts/op-table.mjs writes it)", () => {
+		const page = readFileSync(new URL("../../docs/ops.md", import.meta.url), "utf8");
+		const rows = page
+			.split("\n")
+			.flatMap((line) => line.match(/^\| (\w+ \| .*?) \| (?:yes)? *\| (?:yes|view) /)?.[1] ?? []);
+		expect(rows).toEqual(ops.map(({ name, formula }) => `${name} | ${formula}`));
+		expect(page).not.toContain("| none |");
+	});
+
 	test("says what is wrong with a name that is in no table", () => {
 		expect(() => opNamed("convolution")).toThrow('[ops] expected the name of an op, got "convolution"');
 	});

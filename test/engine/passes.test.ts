@@ -1,8 +1,8 @@
 /** What the passes do to the training program of a recurrence: products counted, chain shortened, memory saved. */
 import { expect, test } from "vitest";
 import type { Program } from "../../src/engine/program.ts";
-import { createModel, type ModelConfig, trainingProgram } from "../../src/models/index.ts";
 import { ParameterLayout } from "../../src/engine/session.ts";
+import { createModel, type ModelConfig, trainingProgram } from "../../src/models/index.ts";
 
 const config: ModelConfig = {
 	kind: "recurrent",
@@ -29,10 +29,14 @@ function build(change: Partial<ModelConfig> = {}, segment = 0): Program {
 	const model = createModel({ ...config, ...change });
 	const layout = new ParameterLayout(model.parameters);
 	const shared = new Map<string, number>();
-	return trainingProgram(model, { sequences, length: 48, window: 4, segment, train: true }, {
-		parameter: (name) => layout.offsets.get(name) as number,
-		shared: (name) => shared.get(name) ?? shared.set(name, shared.size * 16).size * 16 - 16,
-	});
+	return trainingProgram(
+		model,
+		{ sequences, length: 48, window: 4, segment, train: true },
+		{
+			parameter: (name) => layout.offsets.get(name) as number,
+			shared: (name) => shared.get(name) ?? shared.set(name, shared.size * 16).size * 16 - 16,
+		},
+	);
 }
 
 const products = (program: Program) => program.instructions.filter(({ op }) => op.name === "matmul");
@@ -48,7 +52,9 @@ test("each weight's gradient is one product over all steps", () => {
 });
 
 test("the readout is off the chain and what does not depend on the state is one product", () => {
-	const forward = products(build()).filter(({ attributes, inputs }) => attributes.transposeB === 1 && inputs[1]?.space === "parameters");
+	const forward = products(build()).filter(
+		({ attributes, inputs }) => attributes.transposeB === 1 && inputs[1]?.space === "parameters",
+	);
 	const counts = new Map<number, number>();
 	for (const { outputs } of forward) counts.set(outputs[0]?.rows ?? 0, (counts.get(outputs[0]?.rows ?? 0) ?? 0) + 1);
 	// A block's rows: proj, fc, proj, and the state's queries, keys and values, each step. All rows: x's, the readout's three, the head.

@@ -3,7 +3,18 @@ import { expect, test } from "vitest";
 import { RandomSequence } from "../../src/base/random.ts";
 import { reference } from "../../src/engine/backends/reference.ts";
 import { Graph, type Tensor } from "../../src/engine/graph.ts";
-import { add, concatColumns, concatRows, gelu, matmul, mul, relu, scale, sliceColumns, sliceRows } from "../../src/engine/ops/index.ts";
+import {
+	add,
+	concatColumns,
+	concatRows,
+	gelu,
+	matmul,
+	mul,
+	relu,
+	scale,
+	sliceColumns,
+	sliceRows,
+} from "../../src/engine/ops/index.ts";
 import { type Layout, plan } from "../../src/engine/plan.ts";
 import type { Program } from "../../src/engine/program.ts";
 
@@ -20,7 +31,15 @@ async function run(program: Program, input: Float32Array, names: string[]): Prom
 	runtime.write("inputs", 0, input);
 	const handle = runtime.load(program);
 	const micro = { program: handle, slice: 0, inputsOffset: 0, outputsOffset: 0, firstSequence: 0 };
-	await runtime.run({ weightsChanged: true, seed: 1n, step: 1, slices: 1, gradientWords: 0, microBatches: [micro], updates: [] });
+	await runtime.run({
+		weightsChanged: true,
+		seed: 1n,
+		step: 1,
+		slices: 1,
+		gradientWords: 0,
+		microBatches: [micro],
+		updates: [],
+	});
 	return names.map((name) => {
 		const slot = program.outputs.get(name);
 		if (!slot) throw new Error(name);
@@ -72,28 +91,31 @@ test("what no result needs is not computed", () => {
 	expect(names(planned(g, { y: relu(g, x) }))).toEqual(["relu"]);
 });
 
-test.each(Array.from({ length: 40 }, (_, seed) => seed))("random graph %i: reuse of memory changes no value", async (seed) => {
-	const g = new Graph();
-	const random = new RandomSequence(seed, 99, 0);
-	const x = g.input("x", [4, 4], "f32");
-	const values: Tensor[] = [x];
-	const pick = () => values[random.below(values.length)];
-	const makers: (() => Tensor)[] = [
-		() => add(g, pick(), pick()),
-		() => mul(g, pick(), pick()),
-		() => gelu(g, pick()),
-		() => scale(g, pick(), 0.5),
-		() => matmul(g, pick(), pick(), { transposeB: true }),
-		() => concatRows(g, [sliceRows(g, pick(), 0, 2), sliceRows(g, pick(), 1, 3)]),
-		() => concatRows(g, [scale(g, sliceRows(g, pick(), 2, 4), 2), relu(g, sliceRows(g, pick(), 0, 2))]),
-		() => concatColumns(g, [sliceColumns(g, pick(), 0, 1), scale(g, sliceColumns(g, pick(), 1, 4), -1)]),
-	];
-	for (let i = 0; i < 25; i++) values.push(makers[random.below(makers.length)]());
-	const input = Float32Array.from({ length: 16 }, () => random.uniform() - 0.5);
-	const last = values[values.length - 1];
-	const alone = await run(planned(g, { last }), input, ["last"]);
-	// With every value an output, none may share memory: the specification.
-	const all = Object.fromEntries(values.slice(1).map((value, i) => [`v${i}`, value]));
-	const separate = await run(planned(g, all), input, [`v${values.length - 2}`]);
-	expect(alone).toEqual(separate);
-});
+test.each(Array.from({ length: 40 }, (_, seed) => seed))(
+	"random graph %i: reuse of memory changes no value",
+	async (seed) => {
+		const g = new Graph();
+		const random = new RandomSequence(seed, 99, 0);
+		const x = g.input("x", [4, 4], "f32");
+		const values: Tensor[] = [x];
+		const pick = () => values[random.below(values.length)];
+		const makers: (() => Tensor)[] = [
+			() => add(g, pick(), pick()),
+			() => mul(g, pick(), pick()),
+			() => gelu(g, pick()),
+			() => scale(g, pick(), 0.5),
+			() => matmul(g, pick(), pick(), { transposeB: true }),
+			() => concatRows(g, [sliceRows(g, pick(), 0, 2), sliceRows(g, pick(), 1, 3)]),
+			() => concatRows(g, [scale(g, sliceRows(g, pick(), 2, 4), 2), relu(g, sliceRows(g, pick(), 0, 2))]),
+			() => concatColumns(g, [sliceColumns(g, pick(), 0, 1), scale(g, sliceColumns(g, pick(), 1, 4), -1)]),
+		];
+		for (let i = 0; i < 25; i++) values.push(makers[random.below(makers.length)]());
+		const input = Float32Array.from({ length: 16 }, () => random.uniform() - 0.5);
+		const last = values[values.length - 1];
+		const alone = await run(planned(g, { last }), input, ["last"]);
+		// With every value an output, none may share memory: the specification.
+		const all = Object.fromEntries(values.slice(1).map((value, i) => [`v${i}`, value]));
+		const separate = await run(planned(g, all), input, [`v${values.length - 2}`]);
+		expect(alone).toEqual(separate);
+	},
+);

@@ -270,6 +270,7 @@ export const decodeAttentionOp = define({
 	cases: decodeAttentionCases,
 });
 
+/** How the rows of q fall into windows and heads. */
 export interface AttentionOptions {
 	/** Number of windows; rows of q, kv and prefix are divided equally among them. */
 	windows: number;

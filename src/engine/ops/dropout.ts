@@ -60,6 +60,7 @@ export const dropoutOp = define({
 	],
 });
 
+/** Probability and place of a dropout: which rows belong to which sequence (docs/engine.md, "Random numbers"). */
 export interface DropoutOptions {
 	/** Probability of zero. */
 	p: number;

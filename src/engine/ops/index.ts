@@ -36,6 +36,7 @@ export { adam, clipFactor, hyperWords, squareSum } from "./optimizer.ts";
 export { broadcast, columnSum, dot, sum } from "./reduce.ts";
 export { concatColumns, concatRows, sliceColumns, sliceRows } from "./views.ts";
 
+/** All ops, in the order of the docs. */
 export const ops: readonly OpDefinition[] = [
 	matmulOp,
 	attentionOp,

@@ -56,7 +56,8 @@ export const squareSumOp = define({
 
 export const clipFactorOp = define({
 	name: "clipFactor",
-	formula: "norm = sqrt(sum of partials); y = (min(1, max / (norm + 1e-6)), norm); factor 1 where max <= 0, NaN where the norm is not finite",
+	formula:
+		"norm = sqrt(sum of partials); y = (min(1, max / (norm + 1e-6)), norm); factor 1 where max <= 0, NaN where the norm is not finite",
 	inputs: ["partials"],
 	outputs: ["y"],
 	attributes: { max: "float" },
