@@ -18,6 +18,7 @@ export interface DataProgress {
 	readonly total?: number;
 }
 
+/** Told now and then while a text is read. */
 export type ProgressListener = (progress: DataProgress) => void;
 
 /** Parts left by killed runs are removed when older than this. */

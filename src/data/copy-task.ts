@@ -14,6 +14,7 @@ const markerId = 15;
 /** Symbols of a sequence, and so markers. */
 const symbols = 16;
 
+/** Which of the two tasks, and how long. */
 export interface CopyOptions {
 	/** Number of noise tokens; N = 16 + noise + 16. */
 	readonly noise: number;
@@ -25,6 +26,7 @@ export interface CopyOptions {
 	readonly validationSeed?: number;
 }
 
+/** 16 symbols, noise, 16 markers; scored on the markers only. */
 export class CopyTask implements Task {
 	readonly vocabularySize = 16;
 	readonly length: number;

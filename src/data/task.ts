@@ -17,6 +17,7 @@ export interface EvaluationBatch extends Batch {
  */
 export type Outputs = "language" | "last" | "class";
 
+/** Something to learn: training batches without end, and a validation split. */
 export interface Task {
 	readonly vocabularySize: number;
 	/** N: positions of a sequence. */

@@ -5,6 +5,7 @@ import { RandomSequence } from "../base/random.ts";
 import { type Batch, type EvaluationBatch, randomStreams, sequenceIndex, type Task } from "./task.ts";
 import type { TokenFile } from "./token-file.ts";
 
+/** Next-token prediction in windows of N tokens. */
 export class TextTask implements Task {
 	readonly vocabularySize: number;
 	readonly length: number;

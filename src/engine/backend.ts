@@ -2,6 +2,7 @@
 import type { Space } from "./op.ts";
 import type { Job, Program, ProgramHandle } from "./program.ts";
 
+/** Names of the backends (docs/engine.md). */
 export type BackendName = "native" | "wasm" | "reference";
 
 /** One runtime: one set of spaces, a pool of threads, loaded programs. Not shared between models. */
@@ -28,6 +29,7 @@ export interface Runtime {
 	close(): Promise<void>;
 }
 
+/** How a runtime is to be. */
 export interface RuntimeOptions {
 	/** Worker threads; default all cores (at most 8). */
 	threads?: number;

@@ -4,7 +4,9 @@
  */
 import type { OpDefinition } from "./op.ts";
 
+/** Type of a matrix's words, 32 bits each. */
 export type DType = "f32" | "i32";
+/** Every value is a matrix. */
 export type Shape = readonly [rows: number, cols: number];
 export type Attributes = Readonly<Record<string, number>>;
 
@@ -47,6 +49,7 @@ export interface Scope {
 
 let nextId = 0;
 
+/** A graph being built: nodes in the order they are to run, and the leaves they start from. */
 export class Graph {
 	/** In the order they are to run. */
 	readonly nodes: Node[] = [];
@@ -57,6 +60,7 @@ export class Graph {
 	scope: Scope = { label: "", segment: -1 };
 	#dropouts = 0;
 
+	/** A value that no node makes, or the output of one; the methods below are the usual ways to get one. */
 	leaf(shape: Shape, dtype: DType, source: Source): Tensor {
 		return { id: nextId++, shape, dtype, source };
 	}

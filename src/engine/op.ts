@@ -52,6 +52,7 @@ export interface GradientContext {
 	wants(index: number): boolean;
 }
 
+/** Everything the engine, its tests and its docs know of an op; the kernels are in native/. */
 export interface OpDefinition {
 	readonly name: string;
 	/** One line, for the docs. */

@@ -20,6 +20,7 @@ export interface Binding {
 	offset: number;
 }
 
+/** What a Program is to be: its kind, what is read from it, where results go. */
 export interface PlanOptions {
 	kind: Program["kind"];
 	layout: Layout;

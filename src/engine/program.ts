@@ -30,6 +30,7 @@ export interface Slot {
 	dtype: DType;
 }
 
+/** A planned graph. */
 export interface Program {
 	kind: "body" | "update";
 	instructions: Instruction[];
@@ -56,6 +57,7 @@ export interface MicroBatch {
 	firstSequence: number;
 }
 
+/** One call of a runtime: micro-batches, then updates (docs/engine.md, "Programs and jobs"). */
 export interface Job {
 	/** Weights were written by the host or by an update since the last run. */
 	weightsChanged: boolean;

@@ -33,6 +33,7 @@ export class ParameterLayout {
 	}
 }
 
+/** A runtime bound to a model's weights. Programs are built for its layout and kept until it is closed. */
 export class Session {
 	readonly runtime: Runtime;
 	readonly parameters: ReadonlyMap<string, ParameterShape>;
@@ -68,6 +69,7 @@ export class Session {
 		this.weightsChanged = true;
 	}
 
+	/** Row-major values of a weight. */
 	readParameter(name: string): Float32Array {
 		return this.#read("parameters", name, 0);
 	}
@@ -95,10 +97,12 @@ export class Session {
 		return this.#read("optimizer", name, index * this.layout.words);
 	}
 
+	/** Set one of the optimiser's moments, as `readMoment` gave it. */
 	writeMoment(name: string, index: number, values: Float32Array): void {
 		this.runtime.write("optimizer", index * this.layout.words + this.#stretch(name).offset, values);
 	}
 
+	/** Set a shared input of the step, by the name the graphs give it. */
 	writeShared(name: string, values: Float32Array): void {
 		this.runtime.write("shared", this.#sharedOffset(name, values.length), values);
 	}
@@ -110,6 +114,7 @@ export class Session {
 		this.runtime.runSync({ ...job, weightsChanged });
 	}
 
+	/** Close the runtime. */
 	async close(): Promise<void> {
 		await this.runtime.close();
 	}

@@ -3,6 +3,7 @@ import type { Model, ModelConfig } from "./model.ts";
 import { RecurrentTransformer } from "./recurrent-transformer.ts";
 import { Transformer } from "./transformer.ts";
 
+/** The model that a configuration describes: its weights' shapes and its forward pass. Values live in a runtime. */
 export function createModel(config: ModelConfig): Model {
 	return config.kind === "transformer" ? new Transformer(config) : new RecurrentTransformer(config);
 }

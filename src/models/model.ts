@@ -13,6 +13,7 @@ export type Outputs =
 	/** one of `classes` at the last position */
 	| { readonly kind: "class"; readonly classes: number };
 
+/** Everything that decides a model's weights and graphs, with what `LayerConfig` says of one layer. */
 export interface ModelConfig extends LayerConfig {
 	readonly kind: "recurrent" | "transformer";
 	/** V */
@@ -51,6 +52,7 @@ export interface LogitsPiece {
 	readonly rows: Int32Array;
 }
 
+/** An architecture with a configuration: what its weights are, and its forward pass as a graph. */
 export interface Model {
 	readonly config: ModelConfig;
 	readonly parameters: readonly ParameterSpec[];

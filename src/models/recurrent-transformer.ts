@@ -15,6 +15,7 @@ import { type ForwardShape, type LogitsPiece, type Model, type ModelConfig, outp
 import { naiveForward } from "./recurrent-transformer-naive.ts";
 import type { Scan } from "./scan.ts";
 
+/** The model of paper.md section 1, forget or accumulate; `config.form` chooses between the fast and the naive graph. */
 export class RecurrentTransformer implements Model {
 	readonly config: ModelConfig;
 	readonly parameters: readonly ParameterSpec[];

@@ -7,6 +7,7 @@ import { type ParameterSpec, ParameterTable } from "../nn/parameters.ts";
 import { embed, endParameters, head, takeRows } from "./embedding.ts";
 import { type ForwardShape, type LogitsPiece, type Model, type ModelConfig, outputRows } from "./model.ts";
 
+/** Embedding, `config.layers` layers over the whole sequence, head. */
 export class Transformer implements Model {
 	readonly config: ModelConfig;
 	readonly parameters: readonly ParameterSpec[];

@@ -5,6 +5,7 @@ import { Sampler, type SamplerOptions } from "./sampler.ts";
 import { StreamState } from "./state.ts";
 import type { Stream } from "./stream.ts";
 
+/** How much to generate, how to draw (see `SamplerOptions`), and when to end. */
 export interface GenerateOptions extends Partial<SamplerOptions> {
 	/** Tokens to generate at most. */
 	readonly tokens: number;
@@ -13,6 +14,7 @@ export interface GenerateOptions extends Partial<SamplerOptions> {
 	readonly signal?: AbortSignal;
 }
 
+/** Some text that is certain. */
 export interface GeneratedPiece {
 	readonly text: string;
 	/** The state after the tokens behind this piece. */

@@ -19,6 +19,7 @@ export interface OpenRunOptions {
 	readonly threads?: number;
 }
 
+/** A run ready to be used. Close `stream` at the end. */
 export interface OpenedRun {
 	readonly run: RunFolder;
 	readonly config: Config;

@@ -2,6 +2,7 @@
 import { RandomSequence } from "../base/random.ts";
 import { RivuletError } from "../base/errors.ts";
 
+/** What is drawn from, and how boldly. */
 export interface SamplerOptions {
 	/** 0: always the most likely token. */
 	readonly temperature: number;
@@ -12,11 +13,13 @@ export interface SamplerOptions {
 	readonly seed: number;
 }
 
+/** What holds where an option is left out. */
 export const defaultSampling: SamplerOptions = { temperature: 0.8, topK: 0, topP: 1, seed: 1 };
 
 /** Keeps these draws apart from other uses of the seed. */
 const stream = 0x73616d70;
 
+/** Draws tokens, one after the other. @throws RivuletError "sampler-option" for options out of range */
 export class Sampler {
 	readonly #options: SamplerOptions;
 	#draws = 0;

@@ -8,6 +8,7 @@ import { type LayerBoundary, StreamState } from "./state.ts";
 const format = "rivulet-state";
 const version = "1";
 
+/** Write a state that `stream` gave; the file appears under its name when it is whole. @throws RivuletError where it cannot be written */
 export async function saveState(path: string, stream: Stream, state: StreamState): Promise<void> {
 	const tensors = new Map<string, TensorValue>();
 	const shape = [stream.window, stream.model.config.width];

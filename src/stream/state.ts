@@ -6,6 +6,7 @@ export interface LayerBoundary {
 	readonly f: Float32Array | null;
 }
 
+/** What a stream carries from one call to the next. Never changed; every `forward` gives a new one. */
 export class StreamState {
 	/** Tokens consumed since the start. */
 	readonly position: number;

@@ -13,12 +13,14 @@ import { type LayerBoundary, StreamState } from "./state.ts";
 /** Blocks that go through at once while a long prompt is read. */
 const blocksAtOnce = 16;
 
+/** What `forward` gives. */
 export interface ForwardResult {
 	/** (n, V): the logits after each token that was fed. */
 	readonly logits: Float32Array;
 	readonly state: StreamState;
 }
 
+/** A model with weights in a runtime of its own, ready to take tokens. Write the weights through `session`; `close` at the end. */
 export class Stream {
 	readonly model: Model;
 	readonly session: Session;
@@ -96,6 +98,7 @@ export class Stream {
 		return logits;
 	}
 
+	/** Give the runtime back; states taken from the stream stay good. */
 	async close(): Promise<void> {
 		await this.session.close();
 	}

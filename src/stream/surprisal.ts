@@ -3,6 +3,7 @@ import { StreamEncoder, type Tokenizer } from "../data/tokenizers/index.ts";
 import { StreamState } from "./state.ts";
 import type { Stream } from "./stream.ts";
 
+/** One line as the model found it. */
 export interface LineSurprisal {
 	/** From 1. */
 	readonly line: number;

@@ -249,6 +249,7 @@ const train = z.strictObject({
 	curriculum: curriculum.prefault({}),
 });
 
+/** The one description of a configuration: flags, files, messages and docs are derived from it. */
 export const configSchema = z.strictObject({
 	preset: key(orNone(z.string()), {
 		description: "named set of values to start from: quick, shakespeare, copy, selective-copy",

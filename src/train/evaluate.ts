@@ -1,6 +1,7 @@
 /** The loss over a whole split, with its standard error: nats per target, bits per byte, accuracy. */
 import type { Learner } from "./learner.ts";
 
+/** How well a model predicts a split. */
 export interface Evaluation {
 	/** Nats per target. */
 	readonly loss: number;

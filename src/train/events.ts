@@ -1,6 +1,7 @@
 /** What a trainer tells its caller while it works, and at the end. The trainer neither prints nor knows who listens. */
 import type { BudgetName } from "./budget.ts";
 
+/** Anything the trainer tells, told apart by `kind`. */
 export type TrainEvent =
 	| TrainStart
 	| TrainStep

@@ -18,6 +18,7 @@ export interface Batch {
 	readonly length: number;
 }
 
+/** What decides a step beside model and batch. */
 export interface LearnerOptions {
 	readonly optimizer: OptimizerConfig;
 	/** Slices a batch is cut into; fixes the order of summation, and so the bits of the result. */
@@ -37,6 +38,7 @@ export interface StepSettings {
 	readonly window?: number;
 }
 
+/** What one step came to. */
 export interface StepResult {
 	/** Mean loss over all targets, nats. */
 	readonly loss: number;
@@ -47,6 +49,7 @@ export interface StepResult {
 	readonly flops: number;
 }
 
+/** Trains and evaluates one batch at a time. Holds weights, moments and compiled programs in its runtime. */
 export class Learner {
 	readonly model: Model;
 	readonly session: Session;
@@ -60,6 +63,7 @@ export class Learner {
 		runtime.reserve("optimizer", 2 * this.session.layout.words);
 	}
 
+	/** First values of all weights, a pure function of the seed. */
 	initialize(seed: number): void {
 		this.model.parameters.forEach((spec, index) => this.session.writeParameter(spec.name, initialValues(spec, index, seed)));
 	}

@@ -26,6 +26,7 @@ export interface Subject {
 	saveTokenizer(path: string): void;
 }
 
+/** Open what a configuration says to learn: tokenises text where that was not done before. @throws RivuletError for whatever is wrong with it */
 export async function openSubject(config: Config): Promise<Subject> {
 	const { data } = config;
 	if (isCopyTask(data.task)) return memorySubject(data.task === "selective-copy", data.noise);
@@ -97,6 +98,7 @@ function* take<T>(items: Iterable<T>, limit: number | null): Generator<T> {
 	}
 }
 
+/** The model that a configuration asks for, for data of this vocabulary and these outputs. */
 export function modelConfig({ data, model }: Config, { vocabulary, outputs }: Pick<Subject, "vocabulary" | "outputs">): ModelConfig {
 	const { kind, variant, width, heads, layers, positions, activation, bias, dropout, tied, form } = model;
 	const { from, to } = windowRange(model.window);
@@ -120,6 +122,7 @@ export function modelConfig({ data, model }: Config, { vocabulary, outputs }: Pi
 	};
 }
 
+/** The part of a configuration that a `Learner` takes. */
 export function learnerOptions({ train }: Config): LearnerOptions {
 	const { optimizer, betas, epsilon, weightDecay, clip, slices, recompute, memory } = train;
 	return {

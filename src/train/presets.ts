@@ -53,6 +53,7 @@ const presets: Readonly<Record<string, ConfigInput>> = {
 	},
 };
 
+/** Names that `preset` takes. */
 export const presetNames: readonly string[] = Object.keys(presets);
 
 /** The values of a preset. */

@@ -28,6 +28,7 @@ import { type MetricsRecord, readMetrics, rewindMetrics } from "./metrics.ts";
 /** Version of the folder's layout; raised when a folder of before can no longer be read as it is. */
 export const runVersion = 1;
 
+/** One run's folder, new (`create`) or there already (`open`). */
 export class RunFolder {
 	readonly path: string;
 	#config: Config;
@@ -78,14 +79,17 @@ export class RunFolder {
 		return new RunFolder(path, { ...config, preset: typeof preset === "string" ? preset : null });
 	}
 
+	/** The whole configuration, as saved or as last adopted. */
 	get config(): Config {
 		return this.#config;
 	}
 
+	/** Where tokenizer.json is; text tasks only. */
 	get tokenizerPath(): string {
 		return join(this.path, "tokenizer.json");
 	}
 
+	/** The folder of the checkpoints. */
 	get checkpointsPath(): string {
 		return join(this.path, "checkpoints");
 	}
@@ -156,11 +160,13 @@ export class RunFolder {
 		return bestCheckpoint(this.checkpointsPath);
 	}
 
+	/** Add a line to metrics.jsonl. */
 	appendMetrics(record: MetricsRecord): void {
 		this.#metrics ??= new JsonLinesWriter(this.#metricsPath);
 		this.#metrics.append(record);
 	}
 
+	/** All records of metrics.jsonl, in order. */
 	metrics(): AsyncGenerator<MetricsRecord> {
 		return readMetrics(this.#metricsPath);
 	}
@@ -170,6 +176,7 @@ export class RunFolder {
 		writeFileAtomic(this.#samplesPath, `${this.readSamples()}${sampleHead(step)}\n${text}\n\n`);
 	}
 
+	/** All of samples.txt; empty where there is none. */
 	readSamples(): string {
 		if (!existsSync(this.#samplesPath)) return "";
 		try {
@@ -179,6 +186,7 @@ export class RunFolder {
 		}
 	}
 
+	/** Write summary.json: how the run ended. */
 	writeSummary(summary: object): void {
 		writeJson(join(this.path, "summary.json"), summary);
 	}

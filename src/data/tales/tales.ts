@@ -5,6 +5,7 @@ import type { TextSource } from "../source.ts";
 import { randomStreams } from "../task.ts";
 import { Grammar, type Sample } from "./grammar.ts";
 import { taleGrammar } from "./tale-grammar.ts";
+import { WindowFloor } from "./window-floor.ts";
 
 const grammar = new Grammar(taleGrammar);
 
@@ -16,8 +17,8 @@ export function tale(seed: number | bigint, index: number): Sample {
 
 /**
  * The exact entropy rate of the endless stream of tales in nats per character: expected surprisal of a tale over its expected
- * characters. No model that reads the stream from its start does better on average. One that starts in the middle, in windows
- * of N characters, does not know the names drawn before and stays a little above it, the less the longer N.
+ * characters. No model that reads the stream from its start does better on average. For one that starts in the middle, in
+ * windows, see `taleWindowFloor`.
  */
 export function taleEntropy(): { natsPerTale: number; charactersPerTale: number; natsPerCharacter: number } {
 	const { nats, characters } = grammar.expectation();
@@ -34,6 +35,17 @@ export function taleSurprisal(text: string): number | undefined {
 		at = parsed.end;
 	}
 	return nats;
+}
+
+let windowFloor: WindowFloor | undefined;
+
+/**
+ * The lowest loss possible, in nats per character, on a text of tales evaluated in consecutive windows of `length` characters
+ * without memory from window to window (exact, see `WindowFloor`).
+ */
+export function taleWindowFloor(text: string, length: number): number {
+	windowFloor ??= new WindowFloor(grammar);
+	return windowFloor.perCharacter(text, length);
 }
 
 /** Whole tales from number `first` on, until there are `bytes` bytes or more (tales are ASCII). */

@@ -23,6 +23,7 @@ export const largestVocabulary = idBits;
 const cacheSize = 2 ** 16;
 const longestCached = 64;
 
+/** Byte-level byte pairs, of GPT-2 or trained here. */
 export class BytePairTokenizer implements Tokenizer {
 	readonly kind: "gpt2" | "bpe";
 	readonly vocabularySize: number;

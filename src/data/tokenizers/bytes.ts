@@ -37,6 +37,7 @@ export function utf8Bytes(text: string): Buffer {
 	});
 }
 
+/** One id per byte of UTF-8: any text can be encoded. */
 export class ByteTokenizer implements Tokenizer {
 	readonly kind = "byte";
 	readonly vocabularySize = 256;

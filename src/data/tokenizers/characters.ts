@@ -3,6 +3,7 @@
 import { RivuletError } from "../../base/errors.ts";
 import { type Tokenizer, type TokenizerJson, tokenizerJson, wholeLength } from "./tokenizer.ts";
 
+/** One id per character that the corpus has; others are refused. */
 export class CharacterTokenizer implements Tokenizer {
 	readonly kind = "char";
 	readonly vocabularySize: number;

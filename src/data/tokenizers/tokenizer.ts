@@ -4,6 +4,7 @@ import { createHash } from "node:crypto";
 
 /** The names that `--data.tokenizer` takes. */
 export const tokenizerKinds = ["char", "byte", "gpt2", "bpe"] as const;
+/** One of `tokenizerKinds`. */
 export type TokenizerKind = (typeof tokenizerKinds)[number];
 
 /** The part of a `tokenizer.json` that Rivulet writes; the field names and order are the format's own. */
@@ -41,6 +42,7 @@ export interface AddedToken {
 	special: boolean;
 }
 
+/** Text to ids and back. */
 export interface Tokenizer {
 	readonly kind: TokenizerKind;
 	/** V: ids are 0..V-1. */
@@ -72,6 +74,7 @@ export class StreamEncoder {
 		this.#tokenizer = tokenizer;
 	}
 
+	/** The ids that are certain so far and were not given before. */
 	push(chunk: string): Int32Array {
 		const text = this.#waiting + chunk;
 		const { ids, used } = this.#tokenizer.encodePrefix(text, this.#given);

@@ -8,6 +8,7 @@ const loaders: Record<BackendName, () => Promise<Backend>> = {
 	reference: async () => (await import("./reference.ts")).reference,
 };
 
+/** In order of preference. */
 export const backendNames = Object.keys(loaders) as BackendName[];
 
 /** One line per backend: why it cannot work here, or undefined when it can. */
