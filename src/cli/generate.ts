@@ -68,23 +68,20 @@ export function generateCommand(io: Io, { generate }: Actions, done: (status: nu
 		.action(async (run: string) => {
 			const flags = command.opts();
 			const signal = io.interrupt();
-			const stream = flags.json ? undefined : io.out;
-			stream?.write(flags.prompt);
-			const request = {
-				...flags,
-				run,
-				stop: flags.stop ?? [],
-				signal,
-				onText: (text: string) => void stream?.write(text),
+			// The prompt is written with the first text, so that what is refused leaves no half line behind.
+			let pending: string = flags.prompt;
+			const onText = (text: string) => {
+				if (!flags.json) io.out.write(pending + text);
+				pending = "";
 			};
-			const result = await generate(request as GenerateRequest);
-			const rate = result.tokens / Math.max(result.seconds, 1e-9);
-			if (flags.json)
-				io.out.write(`${JSON.stringify({ run, prompt: flags.prompt, ...result, tokensPerSecond: rate })}\n`);
-			else {
-				io.out.write("\n");
-				if (io.err.isTTY)
-					io.err.write(`${result.tokens} tokens, ${compact(rate)} tokens/s, position ${result.position}\n`);
+			const result = await generate({ ...(flags as GenerateRequest), run, stop: flags.stop ?? [], signal, onText });
+			const tokensPerSecond = result.tokens / Math.max(result.seconds, 1e-9);
+			if (flags.json) {
+				io.out.write(`${JSON.stringify({ run, prompt: flags.prompt, ...result, tokensPerSecond })}\n`);
+			} else {
+				onText("\n");
+				const rate = `${compact(tokensPerSecond)} tokens/s`;
+				if (io.err.isTTY) io.err.write(`${result.tokens} tokens, ${rate}, position ${result.position}\n`);
 			}
 			done(signal.aborted ? interruptedStatus(signal) : 0);
 		});

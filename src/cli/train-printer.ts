@@ -8,6 +8,7 @@ import type { Io } from "./io.ts";
 export class TrainPrinter {
 	readonly #progress: Progress;
 	readonly #steps: number | null;
+	#last: TrainStep | undefined;
 	#validation: number | undefined;
 	#floor: number | undefined;
 
@@ -26,11 +27,13 @@ export class TrainPrinter {
 				for (const line of startLines(event)) this.#progress.print(line);
 				break;
 			case "step":
+				this.#last = event;
 				this.#progress.update(this.#fields(event));
 				break;
 			case "evaluation":
 				this.#validation = event.loss;
 				this.#progress.print(evaluationLine(event, this.#floor));
+				if (this.#last) this.#progress.update(this.#fields(this.#last));
 				break;
 			case "sample":
 				this.#progress.print(`step ${grouped(event.step)}  writes: ${excerpt(event.text, 100)}`);
