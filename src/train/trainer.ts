@@ -19,6 +19,7 @@ import type { RunFolder } from "./run.ts";
 import { drawWindow, Schedule } from "./schedule.ts";
 import { loadWeights } from "./weights.ts";
 
+/** Whom to tell, and when to stop. */
 export interface TrainOptions {
 	/** Abort to stop after the step under way, saving first. */
 	readonly signal?: AbortSignal;
@@ -66,7 +67,7 @@ class Trainer {
 	#curriculum: Curriculum;
 	#spent: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
 	#best: TrainState["best"] = null;
-	/** Of exactly the present weights. */
+	/** Of exactly the present weights, at the present noise. */
 	#evaluation: Evaluation | null = null;
 	#lastEvaluation: Evaluation | null = null;
 	#lastSaved = -1;
@@ -130,7 +131,8 @@ class Trainer {
 			if (reached && this.#curriculum.full) return "target";
 			this.#follow();
 		}
-		if (steps % recordEvery === 0) this.#record();
+		// An evaluation has made its own record.
+		if (steps % recordEvery === 0 && this.#losses.length > 0) this.#record();
 		if (steps % saveEvery === 0) await this.#save();
 		return undefined;
 	}
@@ -181,7 +183,7 @@ class Trainer {
 		const noise = this.#noise === null ? {} : { noise: this.#noise };
 		this.#emit({ kind: "evaluation", step: this.#spent.steps, loss, standardError, accuracy, ...noise, best: isBest });
 		this.#record();
-		if (this.#options.sample) {
+		if (this.#options.sample && this.#subject.text) {
 			const text = await this.#options.sample(this.#learner, this.#subject);
 			this.#run.addSample(this.#spent.steps, text);
 			this.#lastSample = text;
@@ -197,6 +199,7 @@ class Trainer {
 		if (!this.#curriculum.observe(loss)) return;
 		this.#schedule.grow(this.#curriculum.noise, this.#config.data.noise);
 		this.#best = null;
+		this.#evaluation = null;
 		this.#emit({ kind: "note", text: `step ${this.#spent.steps}: noise doubled to ${this.#curriculum.noise} tokens` });
 	}
 
