@@ -2,9 +2,9 @@
 export { cacheFolder, type DataProgress, digestText, openTokens, type ProgressListener } from "./cache.ts";
 export { type CopyOptions, CopyTask } from "./copy-task.ts";
 export { openTales, type PreparedText, prepareText, readLines, type TextOptions } from "./prepare.ts";
-export { openSources, type TextSource } from "./source.ts";
-export { tale, taleEntropy, taleSource, taleSurprisal } from "./tales/tales.ts";
-export type { Batch, EvaluationBatch, Task } from "./task.ts";
+export { openSources, spoolStandardInput, type TextSource } from "./source.ts";
+export { tale, taleEntropy, taleSource, taleSurprisal, taleWindowFloor } from "./tales/tales.ts";
+export type { Batch, EvaluationBatch, Outputs, Task } from "./task.ts";
 export { evaluationWindows, TextTask } from "./text-task.ts";
-export type { TokenFile } from "./token-file.ts";
+export { StoredTokens, type TokenFile } from "./token-file.ts";
 export * from "./tokenizers/index.ts";

@@ -1,7 +1,11 @@
 /** From what the user names to what the trainer needs: tokens of a training and a validation part, their tokenizer, their task. */
-import { cacheFolder, digestText, openTokens, type ProgressListener } from "./cache.ts";
+
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { RivuletError } from "../base/errors.ts";
+import { cacheFolder, digestText, openTokens, type ProgressListener, type TextDigest } from "./cache.ts";
 import { openSources, readAll, spoolStandardInput, type TextSource } from "./source.ts";
-import { taleEntropy, taleSource } from "./tales/tales.ts";
+import { taleSource, tales, taleWindowFloor } from "./tales/tales.ts";
 import { TextTask } from "./text-task.ts";
 import { countBytes, slice, type TokenFile } from "./token-file.ts";
 import {
@@ -9,13 +13,16 @@ import {
 	byteLengths,
 	CharacterTokenizer,
 	gpt2Tokenizer,
+	loadTokenizer,
+	saveTokenizer,
 	type Tokenizer,
 	type TokenizerKind,
 	trainBytePairs,
 } from "./tokenizers/index.ts";
 
 export interface TextOptions {
-	readonly tokenizer: TokenizerKind;
+	/** A kind, made for this text, or a tokenizer that exists. */
+	readonly tokenizer: TokenizerKind | Tokenizer;
 	/** Size of the vocabulary that "bpe" learns. */
 	readonly vocabulary: number;
 	/** N: tokens of a training window. */
@@ -32,65 +39,149 @@ export interface PreparedText {
 	readonly tokenizer: Tokenizer;
 	readonly train: TokenFile;
 	readonly validation: TokenFile;
-	/** Entropy of the source in nats per token, where it is known. */
+	/** Lowest possible validation loss in nats per token, where it is known. */
 	readonly floor?: number;
 }
 
-/** Text from files, folders, globs or "-" (standard input). @throws RivuletError for whatever is wrong with it */
-export async function prepareText(options: TextOptions & { readonly path: readonly string[]; readonly validation: readonly string[] }): Promise<PreparedText> {
+/**
+ * Text from files, folders, globs or "-" (standard input), tokenised into the cache unless it is there. Characters are
+ * collected from the validation text too, so that it can be encoded; byte pairs are learned from `path` alone.
+ * @throws RivuletError for whatever is wrong with the text.
+ */
+export async function prepareText(
+	options: TextOptions & { readonly path: readonly string[]; readonly validation: readonly string[] },
+): Promise<PreparedText> {
 	const folder = cacheFolder(options.cache);
-	const opened = await openAll(options.path, folder);
+	const standardInputs = [...options.path, ...options.validation].filter((path) => path === "-").length;
+	if (standardInputs > 1) {
+		throw new RivuletError(
+			"data-input-twice",
+			`standard input (-) is named ${standardInputs} times, and can be read once`,
+			{
+				exitStatus: 2,
+			},
+		);
+	}
+	const input = standardInputs > 0 ? await spoolStandardInput(folder) : undefined;
+	const open = (paths: readonly string[]) =>
+		input === undefined
+			? openSources(paths)
+			: paths.flatMap((path) => (path === "-" ? [input.source] : openSources(path)));
 	try {
-		const validation = options.validation.length > 0 ? openSources(options.validation) : null;
-		return await prepare(opened.sources, validation, folder, options);
+		const validation = options.validation.length > 0 ? open(options.validation) : undefined;
+		return await prepare(open(options.path), validation, folder, options);
 	} finally {
-		opened.remove();
+		input?.remove();
 	}
 }
 
-/** Bytes of the built-in corpus. */
+/** Bytes of the built-in corpus to train on, and of the tales apart from it to validate on. */
 const taleBytes = 2_000_000;
+const taleValidationBytes = 100_000;
 /** Of the corpus itself, whatever the run's seed: runs that differ in their seed learn from the same text. */
 const taleSeed = 1;
+/** Number of the first validation tale, which no training corpus reaches. */
+const firstValidationTale = 2 ** 40;
 
-/** The built-in corpus, with the floor that its entropy sets. */
+/**
+ * The built-in corpus. Its `floor` is exact for the validation tales: for characters, the least that a model which sees each
+ * window of N by itself can reach; for other tokens, the least for one that reads all of them as one stream.
+ */
 export async function openTales(options: TextOptions): Promise<PreparedText> {
-	const prepared = await prepare([taleSource(taleSeed, 0, taleBytes)], null, cacheFolder(options.cache), options);
-	// The tales are ASCII: a character is a byte.
-	return { ...prepared, floor: taleEntropy().natsPerCharacter * prepared.task.bytesPerToken };
+	const prepared = await prepare(
+		[taleSource(taleSeed, 0, taleBytes)],
+		[taleSource(taleSeed, firstValidationTale, taleValidationBytes)],
+		cacheFolder(options.cache),
+		options,
+	);
+	const samples = [...tales(taleSeed, firstValidationTale, taleValidationBytes)];
+	if (prepared.tokenizer.kind === "char") {
+		const text = samples.map((sample) => sample.text).join("");
+		return { ...prepared, floor: taleWindowFloor(text, options.length) };
+	}
+	const nats = samples.reduce((sum, sample) => sum + sample.nats, 0);
+	return { ...prepared, floor: nats / prepared.validation.length };
 }
 
-async function openAll(paths: readonly string[], folder: string): Promise<{ sources: TextSource[]; remove: () => void }> {
-	const files = paths.filter((path) => path !== "-");
-	const sources = files.length > 0 || paths.length === 0 ? openSources(files) : [];
-	if (files.length === paths.length) return { sources, remove: () => {} };
-	const { source, remove } = await spoolStandardInput(folder);
-	return { sources: [...sources, source], remove };
-}
-
-async function prepare(sources: TextSource[], held: TextSource[] | null, folder: string, options: TextOptions): Promise<PreparedText> {
+async function prepare(
+	sources: readonly TextSource[],
+	held: readonly TextSource[] | undefined,
+	folder: string,
+	options: TextOptions,
+): Promise<PreparedText> {
 	const { onProgress, length, split } = options;
-	const digest = await digestText(sources, onProgress);
-	const tokenizer = await makeTokenizer(sources, options);
+	if (!(split > 0 && split < 1)) {
+		throw new RivuletError("data-split", `data.split must lie between 0 and 1, not ${split}`, { exitStatus: 2 });
+	}
+	const digest = await digestSome(sources, onProgress);
+	const heldDigest = held && (await digestSome(held, onProgress));
+	const tokenizer = await tokenizerFor(
+		{ sources, digest },
+		held && { sources: held, digest: heldDigest! },
+		folder,
+		options,
+	);
 	const tokens = await openTokens(sources, digest, tokenizer, folder, onProgress);
-	const lengths = byteLengths(tokenizer);
-	const part = (start: number, end: number) => slice(tokens, start, end, countBytes(tokens, start, end, lengths));
-	const kept = Math.round(tokens.length * (1 - split));
-	const train = held ? tokens : part(0, kept);
-	const validation = held ? await openTokens(held, await digestText(held, onProgress), tokenizer, folder, onProgress) : part(kept, tokens.length);
+	if (held !== undefined) {
+		const validation = await openTokens(held, heldDigest!, tokenizer, folder, onProgress);
+		return { task: new TextTask(tokens, validation, length), tokenizer, train: tokens, validation };
+	}
+	const kept = tokens.length - Math.max(Math.min(2, tokens.length), Math.round(tokens.length * split));
+	const heldBytes = countBytes(tokens, kept, tokens.length, byteLengths(tokenizer));
+	const train = slice(tokens, 0, kept, tokens.bytes - heldBytes);
+	const validation = slice(tokens, kept, tokens.length, heldBytes);
 	return { task: new TextTask(train, validation, length), tokenizer, train, validation };
 }
 
-async function makeTokenizer(sources: TextSource[], { tokenizer, vocabulary }: TextOptions): Promise<Tokenizer> {
-	switch (tokenizer) {
-		case "char":
-			return await CharacterTokenizer.fromText(readAll(sources));
-		case "byte":
-			return new ByteTokenizer();
-		case "gpt2":
-			return await gpt2Tokenizer();
-		case "bpe":
-			return await trainBytePairs(readAll(sources), vocabulary);
+async function digestSome(sources: readonly TextSource[], onProgress?: ProgressListener): Promise<TextDigest> {
+	const digest = await digestText(sources, onProgress);
+	if (digest.bytes > 0) return digest;
+	const found = sources.length === 0 ? "no file is named" : `${sources.map(({ name }) => name).join(", ")} is empty`;
+	throw new RivuletError("data-empty", `expected text, found none: ${found}`, { hint: "Name a file with text in it." });
+}
+
+interface Corpus {
+	readonly sources: readonly TextSource[];
+	readonly digest: TextDigest;
+}
+
+/** The tokenizer itself, or one of its kind for the text; those learned from the text are kept in the cache. */
+async function tokenizerFor(
+	train: Corpus,
+	held: Corpus | undefined,
+	folder: string,
+	{ tokenizer, vocabulary, onProgress }: TextOptions,
+): Promise<Tokenizer> {
+	if (typeof tokenizer !== "string") return tokenizer;
+	if (tokenizer === "byte") return new ByteTokenizer();
+	if (tokenizer === "gpt2") return await gpt2Tokenizer();
+	const corpora = tokenizer === "char" && held !== undefined ? [train, held] : [train];
+	const hashes = corpora.map(({ digest }) => digest.hash.slice(0, 24)).join("-");
+	const path = join(folder, `${hashes}-${tokenizer}${tokenizer === "bpe" ? vocabulary : ""}.tokenizer.json`);
+	const cached = existsSync(path) ? loadCached(path) : undefined;
+	if (cached !== undefined) return cached;
+	const text = withProgress(corpora, onProgress);
+	const learned =
+		tokenizer === "char" ? await CharacterTokenizer.fromText(text) : await trainBytePairs(text, vocabulary);
+	saveTokenizer(path, learned);
+	return learned;
+}
+
+function loadCached(path: string): Tokenizer | undefined {
+	try {
+		return loadTokenizer(path);
+	} catch {
+		return undefined; // damaged: made again
+	}
+}
+
+async function* withProgress(corpora: readonly Corpus[], onProgress?: ProgressListener): AsyncGenerator<string> {
+	const total = corpora.reduce((sum, { digest }) => sum + digest.bytes, 0);
+	let done = 0;
+	for await (const chunk of readAll(corpora.flatMap(({ sources }) => sources))) {
+		yield chunk;
+		done += Buffer.byteLength(chunk);
+		onProgress?.({ stage: "vocabulary", done, total });
 	}
 }
 

@@ -198,6 +198,15 @@ describe("what is particular", () => {
 		expect(broken.push(0xe2) + broken.push(0x41)).toBe("\ufffdA");
 	});
 
+	test("what a stream holds back is bounded, even without a single place to cut", () => {
+		for (const unit of ["a", " ", "!", "😀", "日"]) {
+			const text = unit.repeat(200_000);
+			for (const tokenizer of [tokenizers.byte, tokenizers.bpe, tokenizers.special]) {
+				expect(text.length - tokenizer.encodePrefix(text).used).toBeLessThan(66_000);
+			}
+		}
+	});
+
 	test("a long piece is merged in reasonable time", () => {
 		const text = "ab".repeat(100_000);
 		expect(tokenizers.gpt2.decode(tokenizers.gpt2.encode(text))).toBe(text);
