@@ -20,6 +20,8 @@ const stateSchema = z.strictObject({
 	seed: z.int().min(0),
 	/** Validation loss of exactly these weights, null where they were not evaluated. */
 	validationLoss: z.number().nullable(),
+	/** These weights were to be evaluated when the run was stopped; what follows from it is still to come. */
+	evaluationDue: z.boolean().optional(),
 	/** The best evaluation so far. */
 	best: z.strictObject({ step: z.int().min(0), loss: z.number() }).nullable(),
 	/** Where the learning-rate schedule stands (schedule.ts). */

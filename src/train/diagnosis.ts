@@ -10,28 +10,44 @@ export function hasDiverged(loss: number, gradientNorm: number, outcomes: number
 	return !Number.isFinite(loss) || !Number.isFinite(gradientNorm) || loss > 2 * Math.log(outcomes) + 10;
 }
 
+export interface FailedStep {
+	readonly loss: number;
+	readonly gradientNorm: number;
+	readonly learningRate: number;
+	/** Of its batch. */
+	readonly sequences: number;
+}
+
 /** The error to stop with. A step whose gradient is no number changes no weight, so the weights tell what went before. */
-export function diagnose(learner: Learner, step: number, loss: number, gradientNorm: number, learningRate: number): RivuletError {
+export function diagnose(
+	learner: Learner,
+	step: number,
+	{ loss, gradientNorm, learningRate, sequences }: FailedStep,
+): RivuletError {
 	const unsound: string[] = [];
 	let largest = { name: "", value: 0 };
 	for (const { name } of learner.model.parameters) {
-		const gradient = learner.gradient(name, learner.options.slices);
+		const gradient = learner.gradient(name, sequences);
 		if (gradient.some((value) => !Number.isFinite(value))) unsound.push(name);
 		for (const value of learner.session.readParameter(name)) {
 			if (Math.abs(value) > Math.abs(largest.value)) largest = { name, value };
 		}
 	}
-	const where = unsound.length > 0 ? `; the gradient of ${unsound[0]} is not finite (${unsound.length} of ${learner.model.parameters.length} tensors)` : "";
+	const where =
+		unsound.length > 0
+			? `; the gradient of ${unsound[0]} is not finite (${unsound.length} of ${learner.model.parameters.length} tensors)`
+			: "";
 	const weights = `; the largest weight is ${largest.value.toPrecision(3)} in ${largest.name}`;
 	return new RivuletError(
 		"training-diverged",
 		`training diverged at step ${step}: loss ${loss}, gradient norm ${gradientNorm}${where}${weights}`,
-		{ hint: `${cause(learner, learningRate)}; the last good checkpoint is kept` },
+		{ hint: `${cause(learner, learningRate)}; the checkpoints before it are kept` },
 	);
 }
 
 function cause(learner: Learner, learningRate: number): string {
-	if (learningRate > 3e-3) return `the learning rate ${learningRate} is likely too high: try --train.learning-rate ${(learningRate / 10).toPrecision(2)}`;
+	if (learningRate > 3e-3)
+		return `the learning rate ${learningRate} is likely too high: try --train.learning-rate ${(learningRate / 10).toPrecision(2)}`;
 	if (learner.options.optimizer.clip === 0) return "gradients are not clipped: try --train.clip 1";
 	return "try a lower --train.learning-rate or a longer --train.warmup";
 }

@@ -5,10 +5,18 @@
 import type { Runtime } from "../engine/backend.ts";
 import type { MicroBatch, ProgramHandle } from "../engine/program.ts";
 import { Session } from "../engine/session.ts";
-import { type EvaluationOutputs, evaluationProgram, evaluationWindow, type Model, outputLength, outputSize, trainingProgram } from "../models/index.ts";
+import {
+	type EvaluationOutputs,
+	evaluationProgram,
+	evaluationWindow,
+	type Model,
+	outputLength,
+	outputSize,
+	trainingProgram,
+} from "../models/index.ts";
 import { initialValues } from "../nn/initialize.ts";
-import { type Cut, cutBatch, rowsPerSequence } from "./slices.ts";
 import { hyperparameters, type OptimizerConfig, optimizerProgram } from "./optimizer.ts";
+import { type Cut, cutBatch, rowsPerSequence } from "./slices.ts";
 
 /** Token ids (B * N) and targets (B * M, negative: ignored), sequence after sequence. */
 export interface Batch {
@@ -65,7 +73,9 @@ export class Learner {
 
 	/** First values of all weights, a pure function of the seed. */
 	initialize(seed: number): void {
-		this.model.parameters.forEach((spec, index) => this.session.writeParameter(spec.name, initialValues(spec, index, seed)));
+		this.model.parameters.forEach((spec, index) =>
+			this.session.writeParameter(spec.name, initialValues(spec, index, seed)),
+		);
 	}
 
 	/** Forward, backward, clip, update. */
@@ -78,7 +88,7 @@ export class Learner {
 		return await this.#train(batch, settings, false);
 	}
 
-	/** The gradient of the last `differentiate`, summed over `sequences` cut into slices. */
+	/** The gradient that the last step or `differentiate` of `sequences` sequences left, summed over their slices. */
 	gradient(name: string, sequences: number): Float32Array {
 		return this.session.readGradient(name, Math.min(this.options.slices, sequences));
 	}
@@ -86,12 +96,20 @@ export class Learner {
 	async #train(batch: Batch, { learningRate, step, seed, window }: StepSettings, update: boolean): Promise<StepResult> {
 		const { session, options } = this;
 		const width = window ?? evaluationWindow(this.model.config);
-		const cuts = cutBatch(batch.sequences, options.slices, rowsPerSequence(this.model.config.kind, batch.length, width));
+		const cuts = cutBatch(
+			batch.sequences,
+			options.slices,
+			rowsPerSequence(this.model.config.kind, batch.length, width),
+		);
 		const slices = cuts[cuts.length - 1].slice + 1;
 		const words = session.layout.words;
 		const updates: ProgramHandle[] = [];
 		if (update) {
-			updates.push(session.program(`optimizer ${slices}`, (layout) => optimizerProgram(session.layout, slices, options.optimizer.clip, layout)));
+			updates.push(
+				session.program(`optimizer ${slices}`, (layout) =>
+					optimizerProgram(session.layout, slices, options.optimizer.clip, layout),
+				),
+			);
 			session.writeShared("hyper", hyperparameters(options.optimizer, learningRate, step));
 		}
 		const targets = batch.targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0);
@@ -99,7 +117,14 @@ export class Learner {
 		const programs = (cut: Cut) => this.#trainingProgram(cut.count, batch.length, width);
 		const microBatches = this.#place(batch, cuts, programs, updates[0]?.program.outputWords ?? 0);
 		session.runtime.reserve("slices", slices * words);
-		await session.run({ seed: BigInt(seed), step, slices, gradientWords: words, microBatches, updates: updates.map((program) => ({ program, stateOffset: 0 })) });
+		await session.run({
+			seed: BigInt(seed),
+			step,
+			slices,
+			gradientWords: words,
+			microBatches,
+			updates: updates.map((program) => ({ program, stateOffset: 0 })),
+		});
 		let loss = 0;
 		let flops = updates[0]?.program.flops ?? 0;
 		const one = new Float32Array(1);
@@ -116,12 +141,22 @@ export class Learner {
 	/**
 	 * Forward over a batch. Each asked value in natural order: `logits` (B M, V), `losses` and `correct` (B M, 1).
 	 */
-	async evaluate(batch: Batch, want: EvaluationOutputs, window = evaluationWindow(this.model.config)): Promise<Record<keyof EvaluationOutputs, Float32Array>> {
+	async evaluate(
+		batch: Batch,
+		want: EvaluationOutputs,
+		window = evaluationWindow(this.model.config),
+	): Promise<Record<keyof EvaluationOutputs, Float32Array>> {
 		const { session, model } = this;
-		const cuts = cutBatch(batch.sequences, this.options.slices, rowsPerSequence(this.model.config.kind, batch.length, window));
+		const cuts = cutBatch(
+			batch.sequences,
+			this.options.slices,
+			rowsPerSequence(this.model.config.kind, batch.length, window),
+		);
 		const program = ({ count }: Cut) => {
 			const shape = { sequences: count, length: batch.length, window, segment: 0, train: false };
-			return session.program(`evaluate ${JSON.stringify([shape, want])}`, (layout) => evaluationProgram(model, shape, want, layout));
+			return session.program(`evaluate ${JSON.stringify([shape, want])}`, (layout) =>
+				evaluationProgram(model, shape, want, layout),
+			);
 		};
 		const microBatches = this.#place(batch, cuts, program, 0);
 		const slices = cuts[cuts.length - 1].slice + 1;
@@ -141,11 +176,22 @@ export class Learner {
 	}
 
 	/** Write the inputs of every cut, side by side, and say where its outputs go. */
-	#place(batch: Batch, cuts: readonly Cut[], programOf: (cut: Cut) => ProgramHandle, firstOutput: number): MicroBatch[] {
+	#place(
+		batch: Batch,
+		cuts: readonly Cut[],
+		programOf: (cut: Cut) => ProgramHandle,
+		firstOutput: number,
+	): MicroBatch[] {
 		const { runtime } = this.session;
 		const handles = cuts.map(programOf);
-		runtime.reserve("inputs", handles.reduce((sum, { program }) => sum + program.inputWords, 0));
-		runtime.reserve("outputs", handles.reduce((sum, { program }) => sum + program.outputWords, firstOutput));
+		runtime.reserve(
+			"inputs",
+			handles.reduce((sum, { program }) => sum + program.inputWords, 0),
+		);
+		runtime.reserve(
+			"outputs",
+			handles.reduce((sum, { program }) => sum + program.outputWords, firstOutput),
+		);
 		const outputs = outputLength(this.model.config, batch.length);
 		let inputsOffset = 0;
 		let outputsOffset = firstOutput;
@@ -154,7 +200,12 @@ export class Learner {
 			const micro: MicroBatch = { program, slice, inputsOffset, outputsOffset, firstSequence: first };
 			const write = (name: string, words: Int32Array, perSequence: number) => {
 				const place = program.program.inputs.get(name);
-				if (place) runtime.write("inputs", inputsOffset + place.offset, words.subarray(first * perSequence, (first + count) * perSequence));
+				if (place)
+					runtime.write(
+						"inputs",
+						inputsOffset + place.offset,
+						words.subarray(first * perSequence, (first + count) * perSequence),
+					);
 			};
 			write("ids", batch.ids, batch.length);
 			write("targets", batch.targets, outputs);
@@ -167,8 +218,10 @@ export class Learner {
 	#trainingProgram(sequences: number, length: number, window: number): ProgramHandle {
 		const { session, model, options } = this;
 		const key = `train ${sequences} ${length} ${window}`;
-		const build = (segment: number) => session.program(`${key} ${segment}`, (layout) =>
-			trainingProgram(model, { sequences, length, window, segment, train: true }, layout));
+		const build = (segment: number) =>
+			session.program(`${key} ${segment}`, (layout) =>
+				trainingProgram(model, { sequences, length, window, segment, train: true }, layout),
+			);
 		const known = this.#segments.get(key) ?? (options.recompute === "auto" ? undefined : options.recompute);
 		if (known !== undefined) return build(known);
 		// Counted as if all slices ran at once: the choice must not depend on the number of threads.
@@ -177,7 +230,11 @@ export class Learner {
 		let segment = 0;
 		// Fewer windows a segment need less memory up to about the square root of their number.
 		const windows = Math.ceil(length / window);
-		for (let size = Math.ceil(windows / 4); handle.program.arenaWords > budget && size >= 1; size = Math.floor(size / 2)) {
+		for (
+			let size = Math.ceil(windows / 4);
+			handle.program.arenaWords > budget && size >= 1;
+			size = Math.floor(size / 2)
+		) {
 			const next = build(size);
 			if (next.program.arenaWords >= handle.program.arenaWords) break;
 			handle = next;

@@ -9,7 +9,7 @@ import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts"
 import type { Checkpoint, TrainState, Weight } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import { Curriculum } from "./curriculum.ts";
-import { diagnose, hasDiverged } from "./diagnosis.ts";
+import { diagnose, hasDiverged, allFinite, unsoundWeight } from "./diagnosis.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainEvent, TrainSummary } from "./events.ts";
 import { Learner } from "./learner.ts";
@@ -17,7 +17,7 @@ import { learnerOptions, modelConfig, openSubject, type Subject } from "./prepar
 import { startRun } from "./resume.ts";
 import type { RunFolder } from "./run.ts";
 import { drawWindow, Schedule } from "./schedule.ts";
-import { loadWeights } from "./weights.ts";
+import { loadMoments, loadWeights, moments } from "./weights.ts";
 
 /** Whom to tell, and when to stop. */
 export interface TrainOptions {
@@ -70,7 +70,10 @@ class Trainer {
 	/** Of exactly the present weights, at the present noise. */
 	#evaluation: Evaluation | null = null;
 	#lastEvaluation: Evaluation | null = null;
-	#lastSaved = -1;
+	/** What the newest checkpoint holds: its step, and the loss measured there. */
+	#saved: Pick<TrainState, "step" | "validationLoss"> = { step: -1, validationLoss: null };
+	/** An evaluation of the present weights was to be made and was cut short: what follows from it is still to come. */
+	#evaluationDue = false;
 	#lastSample: string | undefined;
 	/** Of the steps since the last record. */
 	#losses: number[] = [];
@@ -95,21 +98,21 @@ class Trainer {
 		const { session } = this.#learner;
 		if (!checkpoint) return this.#learner.initialize(this.#config.seed);
 		loadWeights(session, this.#learner.model, checkpoint.tensors, this.#run.path);
-		for (const { name } of this.#learner.model.parameters) {
-			[0, 1].forEach((index) => session.writeMoment(name, index, weightOf(checkpoint.optimizer, `${moments[index]}.${name}`)));
-		}
-		const { step, tokens, flops, seconds, schedule, noise, best } = checkpoint.state;
+		loadMoments(session, this.#learner.model, checkpoint.optimizer, this.#run.path);
+		const { step, tokens, flops, seconds, schedule, noise, best, evaluationDue = false } = checkpoint.state;
 		this.#spent = { steps: step, tokens, flops, seconds };
 		this.#schedule = new Schedule(this.#config.train, schedule);
 		this.#curriculum = this.#newCurriculum(noise ?? undefined);
 		this.#best = best;
-		this.#lastSaved = step;
+		this.#evaluationDue = evaluationDue;
+		this.#saved = checkpoint.state;
 	}
 
 	async run(): Promise<TrainSummary> {
 		const { train } = this.#config;
 		this.#announce();
-		let ended: End | undefined;
+		let ended: End | undefined = this.#targetReached(this.#saved.validationLoss) ? "target" : undefined;
+		if (this.#evaluationDue) ended = await this.#evaluateAndFollow();
 		while (ended === undefined) {
 			if (this.#options.signal?.aborted) ended = "interrupted";
 			else ended = spentBudget(train, this.#spent) ?? (await this.#stepAndFollowUps());
@@ -122,19 +125,35 @@ class Trainer {
 	}
 
 	async #stepAndFollowUps(): Promise<End | undefined> {
-		const { evaluateEvery, saveEvery, targetLoss } = this.#config.train;
+		const { evaluateEvery, saveEvery } = this.#config.train;
 		await this.#step();
 		const { steps } = this.#spent;
 		if (steps % evaluateEvery === 0) {
-			await this.#evaluate();
-			const reached = this.#evaluation && targetLoss !== null && this.#evaluation.loss <= targetLoss;
-			if (reached && this.#curriculum.full) return "target";
-			this.#follow();
+			const ended = await this.#evaluateAndFollow();
+			if (ended) return ended;
 		}
+		// The last step is evaluated in any case, and its checkpoint says so.
+		if (spentBudget(this.#config.train, this.#spent)) return undefined;
 		// An evaluation has made its own record.
 		if (steps % recordEvery === 0 && this.#losses.length > 0) this.#record();
 		if (steps % saveEvery === 0) await this.#save();
 		return undefined;
+	}
+
+	/** Evaluate the present weights and do what follows from it; where that is cut short it stays due. */
+	async #evaluateAndFollow(): Promise<End | undefined> {
+		await this.#evaluate();
+		this.#evaluationDue = this.#evaluation === null;
+		if (!this.#evaluation) return undefined;
+		const reached = this.#targetReached(this.#evaluation.loss);
+		this.#follow(this.#evaluation.loss);
+		return reached ? "target" : undefined;
+	}
+
+	/** A loss at less noise than the task's is no success yet. */
+	#targetReached(loss: number | null): boolean {
+		const { targetLoss } = this.#config.train;
+		return loss !== null && targetLoss !== null && loss <= targetLoss && this.#curriculum.full;
 	}
 
 	async #step(): Promise<void> {
@@ -147,7 +166,7 @@ class Trainer {
 		const result = await this.#learner.step(batch, { learningRate, step, seed, window });
 		const { loss, gradientNorm } = result;
 		if (hasDiverged(loss, gradientNorm, this.#subject.outcomes)) {
-			throw diagnose(this.#learner, step, loss, gradientNorm, learningRate);
+			throw diagnose(this.#learner, step, { loss, gradientNorm, learningRate, sequences: batch.sequences });
 		}
 		const seconds = (performance.now() - started) / 1000;
 		const done: Spent = { steps: 1, tokens: batch.sequences * batch.length, flops: result.flops, seconds };
@@ -173,10 +192,18 @@ class Trainer {
 		if (this.#evaluation) return;
 		const { batch, evaluateBatches } = this.#config.train;
 		const { batches, length } = this.#subject.evaluationBatches(batch, evaluateBatches, this.#curriculum.noise);
-		const evaluation = await evaluate(this.#learner, batches, length, this.#subject.bytesPerToken, this.#options.signal);
+		const evaluation = await evaluate(
+			this.#learner,
+			batches,
+			length,
+			this.#subject.bytesPerToken,
+			this.#options.signal,
+		);
 		if (this.#options.signal?.aborted) return;
 		this.#evaluation = evaluation;
 		this.#lastEvaluation = evaluation;
+		// A run that goes on after its own end has told of this evaluation before.
+		if (this.#saved.step === this.#spent.steps && this.#saved.validationLoss !== null) return;
 		const isBest = this.#best === null || evaluation.loss < this.#best.loss;
 		if (isBest) this.#best = { step: this.#spent.steps, loss: evaluation.loss };
 		const { loss, error: standardError, accuracy } = evaluation;
@@ -192,9 +219,7 @@ class Trainer {
 	}
 
 	/** What an evaluation changes: the learning rate, the noise. Losses at less noise are no measure for more. */
-	#follow(): void {
-		if (!this.#evaluation) return;
-		const { loss } = this.#evaluation;
+	#follow(loss: number): void {
 		this.#schedule.observe(loss, this.#curriculum.full);
 		if (!this.#curriculum.observe(loss)) return;
 		this.#schedule.grow(this.#curriculum.noise, this.#config.data.noise);
@@ -229,14 +254,19 @@ class Trainer {
 
 	async #save(): Promise<void> {
 		const { steps, tokens, flops, seconds } = this.#spent;
-		if (this.#lastSaved === steps && !this.#evaluation) return;
+		const validationLoss = this.#evaluation?.loss ?? null;
+		if (this.#saved.step === steps && (validationLoss === null || this.#saved.validationLoss !== null)) return;
 		if (this.#losses.length > 0) this.#record();
 		const { session, model } = this.#learner;
 		const tensors = new Map<string, Weight>();
 		const optimizer = new Map<string, Weight>();
 		for (const { name, fileShape: shape } of model.parameters) {
-			tensors.set(name, { shape, data: session.readParameter(name) });
-			moments.forEach((moment, index) => optimizer.set(`${moment}.${name}`, { shape, data: session.readMoment(name, index) }));
+			const data = session.readParameter(name);
+			if (!allFinite(data)) throw unsoundWeight(name, steps, this.#config.train.learningRate);
+			tensors.set(name, { shape, data });
+			moments.forEach((moment, index) =>
+				optimizer.set(`${moment}.${name}`, { shape, data: session.readMoment(name, index) }),
+			);
 		}
 		const state: TrainState = {
 			step: steps,
@@ -244,20 +274,24 @@ class Trainer {
 			flops,
 			seconds,
 			seed: this.#config.seed,
-			validationLoss: this.#evaluation?.loss ?? null,
+			validationLoss,
+			evaluationDue: this.#evaluationDue,
 			best: this.#best,
 			schedule: this.#schedule.state,
 			noise: this.#noise,
 		};
 		await this.#run.saveCheckpoint({ tensors, optimizer, state });
-		this.#lastSaved = steps;
+		this.#saved = state;
 		this.#emit({ kind: "checkpoint", step: steps, path: this.#run.path });
 	}
 
 	#announce(): void {
 		const { model, session } = this.#learner;
 		const { kind, variant, width, heads, layers } = model.config;
-		const shape = kind === "recurrent" ? `recurrent transformer, ${variant}, window ${evaluationWindow(model.config)}` : "transformer";
+		const shape =
+			kind === "recurrent"
+				? `recurrent transformer, ${variant}, window ${evaluationWindow(model.config)}`
+				: "transformer";
 		this.#emit({
 			kind: "start",
 			run: this.#run.path,
@@ -307,16 +341,13 @@ class Trainer {
 	}
 }
 
-const moments = ["first", "second"] as const;
-
-function weightOf(weights: ReadonlyMap<string, Weight>, name: string): Float32Array {
-	const weight = weights.get(name);
-	if (!weight) throw new Error(`[checkpoint] expected a tensor ${name}, got ${[...weights.keys()].slice(0, 5).join(", ")} ...`);
-	return weight.data;
-}
-
 function sum(a: Spent, b: Spent): Spent {
-	return { steps: a.steps + b.steps, tokens: a.tokens + b.tokens, flops: a.flops + b.flops, seconds: a.seconds + b.seconds };
+	return {
+		steps: a.steps + b.steps,
+		tokens: a.tokens + b.tokens,
+		flops: a.flops + b.flops,
+		seconds: a.seconds + b.seconds,
+	};
 }
 
 /** The steps of about the last five seconds. */
