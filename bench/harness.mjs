@@ -1,5 +1,5 @@
 /** What every benchmark needs: the header, rivals that take turns, ratios with their spread, tables, and the last JSON line. */
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
 import { join } from "node:path";
@@ -27,7 +27,7 @@ export function findTorch() {
 		try {
 			const options = { env: environment, encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] };
 			const info = JSON.parse(execFileSync(python, [peerScript, "published", "info"], options));
-			return { python, ...info, environment };
+			return { ...info, python, environment };
 		} catch {
 			// This Python is missing or has no PyTorch; try the next.
 		}
@@ -45,13 +45,16 @@ function peerEnvironment() {
 	return { ...process.env, LD_LIBRARY_PATH: paths.join(":"), PYTHONDONTWRITEBYTECODE: "1" };
 }
 
-/** Print machine, commit and versions; returns them for the JSON line. @param {Torch | undefined} torch */
+/**
+ * Print machine, commit and versions; returns them for the JSON line.
+ * @param {Torch | undefined | null} torch undefined: absent; null: this benchmark has no use for it
+ */
 export function header(torch) {
 	const about = {
 		machine: `${cpus()[0].model.trim()}, ${availableParallelism()} cores, ${Math.round(totalmem() / 2 ** 30)} GiB`,
 		commit: commit(),
 		node: process.version,
-		torch: torch ? `${torch.torch}, ${torch.blas}` : "absent",
+		...(torch === null ? {} : { torch: torch ? `${torch.torch}, ${torch.blas}` : "absent" }),
 		date: new Date().toISOString(),
 	};
 	for (const [name, value] of Object.entries(about)) console.log(`${name.padEnd(8)} ${value}`);
@@ -138,18 +141,19 @@ export function goldenFolder() {
 /** Hold the peers and our backends to the golden cases before anything is timed; throws when one is off. */
 export function checkCorrectness(torch, models, backends) {
 	for (const model of torch ? models : []) {
-		execFileSync(torch.python, [peerScript, model, "check", goldenFolder()], {
-			env: torch.environment,
-			stdio: ["ignore", "ignore", "inherit"],
-		});
-		console.log(`golden cases: ${model} (PyTorch) agrees`);
+		gate(`${model} (PyTorch)`, torch.python, [peerScript, model, "check", goldenFolder()], torch.environment);
 	}
+	const program = join(root, "dist", "cli", "golden.js");
 	for (const backend of backends) {
-		const args = [join(root, "dist", "cli", "golden.js"), goldenFolder(), "--backend", backend];
-		execFileSync(process.execPath, args, { stdio: ["ignore", "ignore", "inherit"] });
-		console.log(`golden cases: ${backend} agrees`);
+		gate(backend, process.execPath, [program, goldenFolder(), "--backend", backend], process.env);
 	}
 	console.log();
+}
+
+function gate(name, command, args, env) {
+	const { status, stdout, stderr } = spawnSync(command, args, { env, encoding: "utf8" });
+	if (status !== 0) throw new Error(`${name} is off the golden cases, so nothing is timed:\n${stdout}${stderr}`);
+	console.log(`golden cases: ${name} agrees`);
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Our side of a benchmark: the trainer's own step function, on the same task settings that the PyTorch peers take. */
 import { createRuntime } from "../dist/engine/index.js";
 import { createModel } from "../dist/models/index.js";
-import { Learner } from "../dist/train/index.js";
+import { Learner } from "../dist/train/learner.js";
 
 /**
  * Settings of a task; the names and defaults are those of bench/peers/common.py.
