@@ -28,7 +28,7 @@ export function diagnose(
 	let largest = { name: "", value: 0 };
 	for (const { name } of learner.model.parameters) {
 		const gradient = learner.gradient(name, sequences);
-		if (gradient.some((value) => !Number.isFinite(value))) unsound.push(name);
+		if (!allFinite(gradient)) unsound.push(name);
 		for (const value of learner.session.readParameter(name)) {
 			if (Math.abs(value) > Math.abs(largest.value)) largest = { name, value };
 		}
@@ -45,9 +45,26 @@ export function diagnose(
 	);
 }
 
+/** For weights that must not be saved beside good ones. */
+export function unsoundWeight(name: string, step: number, learningRate: number): RivuletError {
+	return new RivuletError(
+		"training-diverged",
+		`training diverged at step ${step}: ${name} has values that are not finite`,
+		{ hint: `${tooHigh(learningRate)}; the checkpoints before it are kept` },
+	);
+}
+
+export function allFinite(values: Float32Array): boolean {
+	return values.every((value) => Number.isFinite(value));
+}
+
 function cause(learner: Learner, learningRate: number): string {
-	if (learningRate > 3e-3)
-		return `the learning rate ${learningRate} is likely too high: try --train.learning-rate ${(learningRate / 10).toPrecision(2)}`;
+	if (learningRate > 3e-3) return tooHigh(learningRate);
 	if (learner.options.optimizer.clip === 0) return "gradients are not clipped: try --train.clip 1";
 	return "try a lower --train.learning-rate or a longer --train.warmup";
+}
+
+function tooHigh(learningRate: number): string {
+	const lower = Number(Math.min(learningRate / 10, 1e-3).toPrecision(2));
+	return `the learning rate ${learningRate} is likely too high: try --train.learning-rate ${lower}`;
 }
