@@ -35,7 +35,14 @@ async function growWithLength(threads, rounds) {
 			const middle = harness.median(seconds[i]);
 			const share = harness.speedup(seconds[0], seconds[i]);
 			const memory = Math.round(arm.memory() / 1e6);
-			rows.push([arm.length, tokens / arm.length, middle.toFixed(3), Math.round(tokens / middle), harness.showRatio(share), memory]);
+			rows.push([
+				arm.length,
+				tokens / arm.length,
+				middle.toFixed(3),
+				Math.round(tokens / middle),
+				harness.showRatio(share),
+				memory,
+			]);
 			return { length: arm.length, tokensPerSecond: tokens / middle, shareOf256: share, memoryMB: memory };
 		});
 		console.log(`tokens/s of a training step at ${tokens} tokens, C 384 w 16`);
@@ -62,7 +69,11 @@ async function longCopy(threads) {
 	const memoryMB = Math.round(arm.memory() / 1e6);
 	const residentMB = Math.round(process.resourceUsage().maxRSS / 1024);
 	await arm.close();
-	console.log(`\ncopy, N 4128, batch 64: ${seconds[1].toFixed(2)} s/step, ${memoryMB} MB held by the runtime, ${residentMB} MB resident at most (whole process)`);
-	console.log(`building and planning its graph: ${plans.map((time) => time.toFixed(2)).join(", ")} s (the first includes compiling the JavaScript)`);
+	console.log(
+		`\ncopy, N 4128, batch 64: ${seconds[1].toFixed(2)} s/step, ${memoryMB} MB held by the runtime, ${residentMB} MB resident at most (whole process)`,
+	);
+	console.log(
+		`building and planning its graph: ${plans.map((time) => time.toFixed(2)).join(", ")} s (the first includes compiling the JavaScript)`,
+	);
 	return { secondsPerStep: seconds[1], memoryMB, residentMB, planSeconds: plans };
 }

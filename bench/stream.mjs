@@ -11,14 +11,21 @@ import { modelOf, peerConfig, tasks } from "./rivulet.mjs";
 export async function main(args) {
 	const { values } = parseArgs({
 		args,
-		options: { threads: { type: "string", default: "2" }, end: { type: "string", default: "100000" }, tokens: { type: "string", default: "2000" } },
+		options: {
+			threads: { type: "string", default: "2" },
+			end: { type: "string", default: "100000" },
+			tokens: { type: "string", default: "2000" },
+		},
 	});
 	const torch = harness.findTorch();
 	const about = harness.header(torch);
 	const threads = Number(values.threads);
 	const task = tasks.shakespeare;
 	// No positions: a stream without end. Everything else is the Shakespeare configuration.
-	const stream = new Stream(modelOf(task, { positions: "none", dropout: 0 }), await createRuntime("native", { threads }));
+	const stream = new Stream(
+		modelOf(task, { positions: "none", dropout: 0 }),
+		await createRuntime("native", { threads }),
+	);
 	for (const { name, initial, shape } of stream.model.parameters) {
 		const draw = () => (initial.kind === "constant" ? initial.value : 0.04 * (Math.random() - 0.5));
 		stream.session.writeParameter(name, Float32Array.from({ length: shape[0] * shape[1] }, draw));
@@ -38,15 +45,26 @@ export async function main(args) {
 		const rate = harness.median(rates);
 		const residentMB = Math.round(process.memoryUsage().rss / 1e6);
 		rows.push([position, Math.round(rate), (1e6 / rate).toFixed(0), residentMB, state.size]);
-		result.push({ position, tokensPerSecond: rate, low: Math.min(...rates), high: Math.max(...rates), residentMB, state: state.size });
+		result.push({
+			position,
+			tokensPerSecond: rate,
+			low: Math.min(...rates),
+			high: Math.max(...rates),
+			residentMB,
+			state: state.size,
+		});
 	}
 	await stream.close();
 	console.log(`one stream, C 384 w 16, ${threads} threads, one token after the other`);
 	harness.table(rows);
-	const author = torch ? harness.peerGeneration(torch, { model: "published", config: peerConfig(task), threads, tokens: 20 }) : null;
+	const author = torch
+		? harness.peerGeneration(torch, { model: "published", config: peerConfig(task), threads, tokens: 20 })
+		: null;
 	if (author) {
 		const ratio = result[0].tokensPerSecond / author.tokens_per_second;
-		console.log(`\nthe author's way in PyTorch: ${author.tokens_per_second.toFixed(1)} tokens/s; ours is ${ratio.toFixed(0)} times as fast`);
+		console.log(
+			`\nthe author's way in PyTorch: ${author.tokens_per_second.toFixed(1)} tokens/s; ours is ${ratio.toFixed(0)} times as fast`,
+		);
 	}
 	harness.lastLine({ benchmark: "stream", ...about, threads, streams: result, author });
 }
@@ -56,7 +74,10 @@ function advance(stream, state, position) {
 	let now = state;
 	while (now.position < position) {
 		const count = Math.min(4096, position - now.position);
-		now = stream.forward(Int32Array.from({ length: count }, (_, i) => (i * 31) % 65), now).state;
+		now = stream.forward(
+			Int32Array.from({ length: count }, (_, i) => (i * 31) % 65),
+			now,
+		).state;
 	}
 	return now;
 }

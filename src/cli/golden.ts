@@ -8,11 +8,17 @@ import { checkGoldenCase, goldenCases } from "../train/golden.ts";
 const tolerance = 1e-4;
 
 async function main(): Promise<number> {
-	const { values, positionals } = parseArgs({ allowPositionals: true, options: { backend: { type: "string", default: "all" } } });
+	const { values, positionals } = parseArgs({
+		allowPositionals: true,
+		options: { backend: { type: "string", default: "all" } },
+	});
 	const known = ["all", ...backendNames];
 	if (positionals.length !== 1 || !known.includes(values.backend)) {
 		const expected = `one folder and --backend ${known.join(" | ")}`;
-		throw new RivuletError("usage", `expected ${expected}`, { exitStatus: 2, hint: "npm run golden -- test/fixtures/golden --backend all" });
+		throw new RivuletError("usage", `expected ${expected}`, {
+			exitStatus: 2,
+			hint: "npm run golden -- test/fixtures/golden --backend all",
+		});
 	}
 	const [folder] = positionals;
 	const support = await backendSupport();
@@ -32,11 +38,17 @@ async function main(): Promise<number> {
 				checked++;
 				if (!fine) off++;
 				const note = leftOut > 0 ? `  (${leftOut} elements left out: rounding noise in the case)` : "";
-				console.log(`${fine ? "ok " : "OFF"}  ${backend.padEnd(9)}  ${name.padEnd(24)}  ${error.toExponential(2)}  ${quantity}${note}`);
+				console.log(
+					`${fine ? "ok " : "OFF"}  ${backend.padEnd(9)}  ${name.padEnd(24)}  ${error.toExponential(2)}  ${quantity}${note}`,
+				);
 			}
 		}
 	}
-	console.log(off === 0 ? `${checked} quantities agree within ${tolerance}` : `${off} of ${checked} off by more than ${tolerance}`);
+	console.log(
+		off === 0
+			? `${checked} quantities agree within ${tolerance}`
+			: `${off} of ${checked} off by more than ${tolerance}`,
+	);
 	return off === 0 ? 0 : 1;
 }
 

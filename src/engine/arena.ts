@@ -16,7 +16,13 @@ export class ArenaPlanner {
 
 	/** A new storage of `words` words, rounded up to 64 bytes. */
 	storage(words: number, owner: Tensor): Storage {
-		const storage: Storage = { words: Math.ceil(words / 16) * 16, owner, first: Number.POSITIVE_INFINITY, last: -1, offset: 0 };
+		const storage: Storage = {
+			words: Math.ceil(words / 16) * 16,
+			owner,
+			first: Number.POSITIVE_INFINITY,
+			last: -1,
+			offset: 0,
+		};
 		this.#storages.push(storage);
 		return storage;
 	}

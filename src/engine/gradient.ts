@@ -77,12 +77,7 @@ function dependents(nodes: readonly Node[], leaves: readonly Tensor[]): Set<Tens
 }
 
 /** What one node passes on to its inputs. */
-function inputPieces(
-	graph: Graph,
-	node: Node,
-	dOutputs: (Tensor | null)[],
-	needed: Set<Tensor>,
-): [Tensor, Piece][] {
+function inputPieces(graph: Graph, node: Node, dOutputs: (Tensor | null)[], needed: Set<Tensor>): [Tensor, Piece][] {
 	const d = dOutputs[0];
 	const view = node.op.view;
 	if (view !== undefined && d !== null) {
@@ -108,13 +103,7 @@ function inputPieces(
 	return result;
 }
 
-function concatenationPieces(
-	graph: Graph,
-	node: Node,
-	d: Tensor,
-	needed: Set<Tensor>,
-	axis: Axis,
-): [Tensor, Piece][] {
+function concatenationPieces(graph: Graph, node: Node, d: Tensor, needed: Set<Tensor>, axis: Axis): [Tensor, Piece][] {
 	const result: [Tensor, Piece][] = [];
 	let start = 0;
 	for (const input of node.inputs) {
@@ -165,7 +154,8 @@ function lay(graph: Graph, tensor: Tensor, axis: Axis, layer: Piece[], base: Ten
 	const parts: Tensor[] = [];
 	let position = 0;
 	const gap = (end: number) => {
-		if (position < end) parts.push(base ? slice(graph, base, axis, position, end) : zeros(graph, tensor, axis, end - position));
+		if (position < end)
+			parts.push(base ? slice(graph, base, axis, position, end) : zeros(graph, tensor, axis, end - position));
 		position = end;
 	};
 	for (let i = 0; i < layer.length; ) {

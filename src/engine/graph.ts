@@ -114,7 +114,13 @@ export class Graph {
 		return this.#dropouts++;
 	}
 
-	#named(table: Map<string, Tensor>, name: string, shape: Shape, dtype: DType, kind: "parameter" | "input" | "shared" | "state"): Tensor {
+	#named(
+		table: Map<string, Tensor>,
+		name: string,
+		shape: Shape,
+		dtype: DType,
+		kind: "parameter" | "input" | "shared" | "state",
+	): Tensor {
 		const known = table.get(name);
 		if (known) {
 			if (known.shape[0] !== shape[0] || known.shape[1] !== shape[1] || known.dtype !== dtype) {

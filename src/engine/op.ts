@@ -98,5 +98,16 @@ export interface OpDefinition {
 }
 
 /** The names of `native/ABI.md`'s spaces, in order of their numbers. */
-export const spaces = ["parameters", "gradients", "arena", "inputs", "constants", "outputs", "shared", "optimizer", "slices", "state"] as const;
+export const spaces = [
+	"parameters",
+	"gradients",
+	"arena",
+	"inputs",
+	"constants",
+	"outputs",
+	"shared",
+	"optimizer",
+	"slices",
+	"state",
+] as const;
 export type Space = (typeof spaces)[number];

@@ -115,7 +115,13 @@ class Planner {
 	#copyAtEnd(from: Tensor, to: Place): void {
 		const copied: Tensor = { id: -1, shape: from.shape, dtype: from.dtype, source: from.source };
 		const attributes = { accumulate: 0 };
-		const node: Node = { op: opNamed("copy"), inputs: [from], attributes, outputs: [copied], scope: { label: "output", segment: -1 } };
+		const node: Node = {
+			op: opNamed("copy"),
+			inputs: [from],
+			attributes,
+			outputs: [copied],
+			scope: { label: "output", segment: -1 },
+		};
 		this.#places.set(copied, to);
 		this.#nodes.push(node);
 	}
@@ -128,7 +134,9 @@ class Planner {
 		for (let i = this.#nodes.length - 1; i >= 0; i--) {
 			const node = this.#nodes[i];
 			// A view's uses are uses of what it names; a concatenation, besides, is made at its own place in the order.
-			const last = node.op.view ? Math.max(this.#lastUse.get(node.outputs[0]) ?? -1, node.op.view.startsWith("concat") ? i : -1) : i;
+			const last = node.op.view
+				? Math.max(this.#lastUse.get(node.outputs[0]) ?? -1, node.op.view.startsWith("concat") ? i : -1)
+				: i;
 			for (const input of node.inputs) if (input) use(input, last);
 		}
 	}
@@ -227,7 +235,7 @@ class Planner {
 	/** Number of parts of an instruction of an update program: by the work it does, never by the number of threads. */
 	#parts(node: Node): number {
 		if (this.#options.kind === "body" || !node.op.parts) return 1;
-		const shapes = (list: (Tensor | null)[]) => list.map((tensor) => tensor && tensor.shape);
+		const shapes = (list: (Tensor | null)[]) => list.map((tensor) => tensor?.shape ?? null);
 		const limit = node.op.parts(shapes(node.inputs), shapes(node.outputs), node.attributes);
 		if (node.op.exactParts) return limit;
 		const work = node.op.flops(shapes(node.inputs), shapes(node.outputs), node.attributes);
@@ -260,7 +268,9 @@ class Planner {
 				place = at("constants", this.#constant(tensor, source.data));
 				break;
 			default:
-				throw new Error(`[plan] value of ${source.node.op.name} (${source.node.scope.label}) is used before it is made`);
+				throw new Error(
+					`[plan] value of ${source.node.op.name} (${source.node.scope.label}) is used before it is made`,
+				);
 		}
 		this.#places.set(tensor, place);
 		return place;

@@ -10,7 +10,11 @@ export async function productRate(runtime: Runtime, seconds: number): Promise<nu
 	const [rows, inner, columns] = [512, 384, 1152];
 	const x = g.input("x", [rows, inner], "f32");
 	const y = matmul(g, x, g.parameter("W", [columns, inner]), { transposeB: true });
-	const program = plan(g, { kind: "body", layout: { parameter: () => 0, shared: () => 0 }, outputs: new Map([["y", y]]) });
+	const program = plan(g, {
+		kind: "body",
+		layout: { parameter: () => 0, shared: () => 0 },
+		outputs: new Map([["y", y]]),
+	});
 	const handle = runtime.load(program);
 	runtime.reserve("parameters", columns * inner);
 	runtime.reserve("inputs", program.inputWords);
@@ -24,7 +28,15 @@ export async function productRate(runtime: Runtime, seconds: number): Promise<nu
 		firstSequence: 0,
 	}));
 	runtime.reserve("outputs", runtime.threads * program.outputWords);
-	const job = { weightsChanged: false, seed: 0n, step: 0, slices: runtime.threads, gradientWords: 0, microBatches, updates: [] };
+	const job = {
+		weightsChanged: false,
+		seed: 0n,
+		step: 0,
+		slices: runtime.threads,
+		gradientWords: 0,
+		microBatches,
+		updates: [],
+	};
 	await runtime.run({ ...job, weightsChanged: true });
 	let best = 0;
 	const end = performance.now() + 1000 * seconds;

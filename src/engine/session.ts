@@ -64,7 +64,8 @@ export class Session {
 	/** Row-major values of a weight. */
 	writeParameter(name: string, values: Float32Array): void {
 		const { offset, words } = this.#stretch(name);
-		if (values.length !== words) throw new Error(`[parameters] ${name}: expected ${words} values, got ${values.length}`);
+		if (values.length !== words)
+			throw new Error(`[parameters] ${name}: expected ${words} values, got ${values.length}`);
 		this.runtime.write("parameters", offset, values);
 		this.weightsChanged = true;
 	}
@@ -128,7 +129,8 @@ export class Session {
 
 	#stretch(name: string): { offset: number; words: number } {
 		const parameter = this.parameters.get(name);
-		if (!parameter) throw new Error(`[parameters] expected one of ${[...this.parameters.keys()].join(", ")}, got ${name}`);
+		if (!parameter)
+			throw new Error(`[parameters] expected one of ${[...this.parameters.keys()].join(", ")}, got ${name}`);
 		return { offset: this.layout.offsets.get(name) as number, words: parameter.shape[0] * parameter.shape[1] };
 	}
 
@@ -149,4 +151,3 @@ export class Session {
 		return offset;
 	}
 }
-

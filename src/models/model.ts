@@ -81,7 +81,13 @@ export function evaluationWindow({ window }: ModelConfig): number {
  * Of the rows of blocks [first, last): which are outputs (`take`, row numbers among those blocks' rows) and where they belong
  * (`rows`, in natural order of the outputs).
  */
-export function outputRows(config: ModelConfig, lengths: readonly number[], first: number, last: number, sequences: number) {
+export function outputRows(
+	config: ModelConfig,
+	lengths: readonly number[],
+	first: number,
+	last: number,
+	sequences: number,
+) {
 	const length = lengths.reduce((sum, n) => sum + n, 0);
 	const count = outputLength(config, length);
 	const { positions, rows } = blockOrder(lengths, first, last, sequences);

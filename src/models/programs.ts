@@ -92,7 +92,8 @@ export interface EvaluationOutputs {
 export function evaluationProgram(model: Model, shape: ForwardShape, want: EvaluationOutputs, layout: Layout): Program {
 	const { g, pieces, targets } = openGraph(model, { ...shape, train: false });
 	const outputs = new Map<string, Tensor>();
-	const collect = (name: string, value: (piece: LogitsPiece) => Tensor) => outputs.set(name, inNaturalOrder(g, pieces, pieces.map(value)));
+	const collect = (name: string, value: (piece: LogitsPiece) => Tensor) =>
+		outputs.set(name, inNaturalOrder(g, pieces, pieces.map(value)));
 	if (want.logits) collect("logits", ({ logits }) => logits);
 	if (want.losses) collect("losses", (piece) => losses(g, piece, targets));
 	if (want.correct) collect("correct", ({ logits, rows }) => correct(g, logits, pieceTargets(g, rows, targets)));

@@ -18,7 +18,13 @@ interface Block {
 	length: number;
 }
 
-export function naiveForward(g: Graph, config: ModelConfig, table: ParameterTable, ids: Tensor, shape: ForwardShape): LogitsPiece[] {
+export function naiveForward(
+	g: Graph,
+	config: ModelConfig,
+	table: ParameterTable,
+	ids: Tensor,
+	shape: ForwardShape,
+): LogitsPiece[] {
 	const { sequences, length, window, train } = shape;
 	const lengths = blockLengths(length, window);
 	let blocks = lengths.map((size, k) => {
@@ -26,12 +32,16 @@ export function naiveForward(g: Graph, config: ModelConfig, table: ParameterTabl
 		const blockIds = gather(g, ids, g.constant(rows, [rows.length, 1]));
 		const places = config.positions === "window" ? positions.map((position) => position % window) : positions;
 		const embedded = embed(g, config, table, blockIds, g.constant(places, [places.length, 1]));
-		return { rows: dropout(g, embedded, { p: train ? config.dropout : 0, rowsPerSequence: size, sequences }), length: size };
+		return {
+			rows: dropout(g, embedded, { p: train ? config.dropout : 0, rowsPerSequence: size, sequences }),
+			length: size,
+		};
 	});
 	const alpha = config.variant === "accumulate" ? alphaOf(g, config, table) : null;
 	for (let index = 0; index < config.layers; index++) {
 		const layer = new Layer(index, config, table, train);
-		const T = (rows: Tensor, size: number) => wholeLayer(g, layer, { rows, lengths: [size], sequences } satisfies Blocks);
+		const T = (rows: Tensor, size: number) =>
+			wholeLayer(g, layer, { rows, lengths: [size], sequences } satisfies Blocks);
 		blocks = alpha ? accumulate(g, T, alpha, blocks, sequences) : forget(g, T, blocks, sequences);
 	}
 	return blocks.flatMap((block, k) => {

@@ -11,7 +11,14 @@ import { type ParameterSpec, ParameterTable, vectorParameter } from "../nn/param
 import { AccumulateScan, alphaOf } from "./accumulate-scan.ts";
 import { embed, endParameters, head, takeRows } from "./embedding.ts";
 import { ForgetScan } from "./forget-scan.ts";
-import { type ForwardShape, type LogitsPiece, type Model, type ModelConfig, outputLength, outputRows } from "./model.ts";
+import {
+	type ForwardShape,
+	type LogitsPiece,
+	type Model,
+	type ModelConfig,
+	outputLength,
+	outputRows,
+} from "./model.ts";
 import { naiveForward } from "./recurrent-transformer-naive.ts";
 import type { Scan } from "./scan.ts";
 
@@ -25,7 +32,8 @@ export class RecurrentTransformer implements Model {
 		this.config = config;
 		const { before, after } = endParameters(config);
 		const layers = Array.from({ length: config.layers }, (_, index) => layerParameters(index, config)).flat();
-		const alpha = config.variant === "accumulate" && config.alpha.learned ? [vectorParameter("alpha", 1, config.alpha.value)] : [];
+		const alpha =
+			config.variant === "accumulate" && config.alpha.learned ? [vectorParameter("alpha", 1, config.alpha.value)] : [];
 		this.parameters = [...before, ...layers, ...after, ...alpha];
 		this.#table = new ParameterTable(this.parameters);
 	}
@@ -42,7 +50,8 @@ export class RecurrentTransformer implements Model {
 			const first = emitted;
 			emitted += blocks.lengths.length;
 			const { take, rows } = outputRows(this.config, lengths, first, emitted, shape.sequences);
-			if (take.length > 0) pieces.push({ logits: head(g, this.config, this.#table, takeRows(g, blocks.rows, take)), rows });
+			if (take.length > 0)
+				pieces.push({ logits: head(g, this.config, this.#table, takeRows(g, blocks.rows, take)), rows });
 		};
 		const size = shape.segment > 0 ? shape.segment : lengths.length;
 		for (let start = 0; start < lengths.length; start += size) {

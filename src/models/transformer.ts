@@ -25,7 +25,11 @@ export class Transformer implements Model {
 		const { config } = this;
 		const lengths = [length];
 		const { positions } = blockOrder(lengths, 0, 1, sequences);
-		let x: Blocks = { rows: embed(g, config, this.#table, ids, g.constant(positions, [positions.length, 1])), lengths, sequences };
+		let x: Blocks = {
+			rows: embed(g, config, this.#table, ids, g.constant(positions, [positions.length, 1])),
+			lengths,
+			sequences,
+		};
 		x = { ...x, rows: dropoutBlocks(g, x, train ? config.dropout : 0) };
 		for (let index = 0; index < config.layers; index++) {
 			g.scope = { label: `layer ${index + 1}`, segment: -1 };

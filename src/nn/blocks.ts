@@ -55,7 +55,10 @@ export function blockRange(g: Graph, blocks: Blocks, first: number, last: number
 
 export function joinBlocks(g: Graph, list: readonly Blocks[]): Blocks {
 	if (list.length === 1) return list[0];
-	const rows = concatRows(g, list.map((blocks) => blocks.rows));
+	const rows = concatRows(
+		g,
+		list.map((blocks) => blocks.rows),
+	);
 	return { rows, lengths: list.flatMap((blocks) => blocks.lengths), sequences: list[0].sequences };
 }
 
@@ -75,6 +78,8 @@ export function equalRuns(g: Graph, blocks: Blocks): Blocks[] {
 export function dropoutBlocks(g: Graph, blocks: Blocks, p: number): Tensor {
 	if (p === 0) return blocks.rows;
 	const { sequences } = blocks;
-	const dropped = equalRuns(g, blocks).map((run) => dropout(g, run.rows, { p, rowsPerSequence: run.lengths[0], sequences }));
+	const dropped = equalRuns(g, blocks).map((run) =>
+		dropout(g, run.rows, { p, rowsPerSequence: run.lengths[0], sequences }),
+	);
 	return dropped.length === 1 ? dropped[0] : concatRows(g, dropped);
 }

@@ -27,7 +27,13 @@ export interface GeneratedPiece {
  * may yet become a stop string).
  * @param prompt may be empty only where `state` has seen tokens
  */
-export function* generate(stream: Stream, tokenizer: Tokenizer, prompt: string, options: GenerateOptions, state = StreamState.start): Generator<GeneratedPiece> {
+export function* generate(
+	stream: Stream,
+	tokenizer: Tokenizer,
+	prompt: string,
+	options: GenerateOptions,
+	state = StreamState.start,
+): Generator<GeneratedPiece> {
 	const sampler = new Sampler(options);
 	const decoder = new StreamDecoder(tokenizer);
 	const ids = tokenizer.encode(prompt);
@@ -35,7 +41,8 @@ export function* generate(stream: Stream, tokenizer: Tokenizer, prompt: string, 
 	let held = "";
 	for (let count = 1; count <= options.tokens && !options.signal?.aborted; count++) {
 		if (now.position >= stream.limit) break;
-		if (!now.logits) throw new RivuletError("prompt-empty", "expected a prompt of at least one token", { exitStatus: 2 });
+		if (!now.logits)
+			throw new RivuletError("prompt-empty", "expected a prompt of at least one token", { exitStatus: 2 });
 		const id = sampler.sample(now.logits);
 		now = stream.forward([id], now).state;
 		held += decoder.push(id);

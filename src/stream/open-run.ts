@@ -40,9 +40,17 @@ export async function openRun(path: string, options: OpenRunOptions = {}): Promi
 		});
 	}
 	const tokenizer = loadTokenizer(run.tokenizerPath);
-	const model = createModel(modelConfig(config, { vocabulary: tokenizer.vocabularySize, outputs: { kind: "language" } }));
-	const { tensors, state } = await run.loadCheckpoint(options.checkpoint ?? (run.best() === undefined ? "last" : "best"), { optimizer: false });
-	const runtime = await createRuntime(options.backend ?? "auto", options.threads === undefined ? {} : { threads: options.threads });
+	const model = createModel(
+		modelConfig(config, { vocabulary: tokenizer.vocabularySize, outputs: { kind: "language" } }),
+	);
+	const { tensors, state } = await run.loadCheckpoint(
+		options.checkpoint ?? (run.best() === undefined ? "last" : "best"),
+		{ optimizer: false },
+	);
+	const runtime = await createRuntime(
+		options.backend ?? "auto",
+		options.threads === undefined ? {} : { threads: options.threads },
+	);
 	const stream = new Stream(model, runtime);
 	loadWeights(stream.session, model, tensors, path);
 	return { run, config, stream, tokenizer, step: state.step };

@@ -104,7 +104,9 @@ function rowThroughLayer(context: Context, l: number, x: Tensor, first: boolean)
 	const through = (rows: Tensor, cache: Tensor, at: Tensor, length: Tensor) => {
 		const projected = layer.queriesKeysValues(g, rows);
 		const filled = writeRows(g, keysValues(g, projected), cache, at);
-		const seenRows = decodeAttention(g, sliceColumns(g, projected, 0, shape.config.width), filled, length, { heads: shape.config.heads });
+		const seenRows = decodeAttention(g, sliceColumns(g, projected, 0, shape.config.width), filled, length, {
+			heads: shape.config.heads,
+		});
 		return layer.finish(g, row(rows), seenRows);
 	};
 	if (shape.config.kind === "transformer") return through(x, chain, slot, attended);
@@ -151,7 +153,10 @@ function overwrite(g: Graph, from: Tensor, to: Tensor): void {
 function boundary({ g, shape }: Context): { f: Tensor | null; s: Tensor }[] {
 	const { config, window } = shape;
 	const input = (name: string) => g.input(name, [window, config.width], "f32");
-	return Array.from({ length: config.layers }, (_, l) => ({ s: input(`${l}.s`), f: accumulates(config) ? input(`${l}.f`) : null }));
+	return Array.from({ length: config.layers }, (_, l) => ({
+		s: input(`${l}.s`),
+		f: accumulates(config) ? input(`${l}.f`) : null,
+	}));
 }
 
 /** Fill the caches from a boundary, so that rows of the next block can follow. */
@@ -209,7 +214,11 @@ function joinedTail(g: Graph, blocks: Blocks): Blocks | null {
 	const count = blocks.lengths.length;
 	if (count === 1) return null;
 	const skip = blocks.lengths[0] * blocks.sequences;
-	return { rows: sliceRows(g, blocks.rows, skip, blocks.rows.shape[0]), lengths: blocks.lengths.slice(1), sequences: blocks.sequences };
+	return {
+		rows: sliceRows(g, blocks.rows, skip, blocks.rows.shape[0]),
+		lengths: blocks.lengths.slice(1),
+		sequences: blocks.sequences,
+	};
 }
 
 /**
@@ -229,7 +238,11 @@ export function finalProgram(shape: StreamShape, rows: number, first: boolean, l
 	return close(context, layout, new Map([["logits", head(g, shape.config, context.table, blocks.rows)]]));
 }
 
-function scanOf({ g, shape, layers, alpha }: Context, l: number, before: { f: Tensor | null; s: Tensor } | null): ForgetScan | AccumulateScan {
+function scanOf(
+	{ g, shape, layers, alpha }: Context,
+	l: number,
+	before: { f: Tensor | null; s: Tensor } | null,
+): ForgetScan | AccumulateScan {
 	const layer = layers[l];
 	if (!alpha) return new ForgetScan(layer, 0, before && keysValues(g, layer.queriesKeysValues(g, before.s)));
 	return new AccumulateScan(layer, alpha, before?.f ? { f: block(shape, before.f), s: block(shape, before.s) } : null);

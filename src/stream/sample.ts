@@ -20,9 +20,14 @@ export async function sampleText(learner: Learner, { text }: Subject): Promise<s
 	if (!text) return "";
 	const stream = new Stream(learner.model, await createRuntime(learner.session.runtime.backend, { threads: 1 }));
 	try {
-		for (const { name } of learner.model.parameters) stream.session.writeParameter(name, learner.session.readParameter(name));
+		for (const { name } of learner.model.parameters)
+			stream.session.writeParameter(name, learner.session.readParameter(name));
 		let sample = "";
-		for (const piece of generate(stream, text.tokenizer, beginning(text), { tokens: Math.min(length, stream.limit - 1), seed: 1 })) sample += piece.text;
+		for (const piece of generate(stream, text.tokenizer, beginning(text), {
+			tokens: Math.min(length, stream.limit - 1),
+			seed: 1,
+		}))
+			sample += piece.text;
 		return sample;
 	} finally {
 		await stream.close();

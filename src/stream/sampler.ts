@@ -1,6 +1,7 @@
 /** From logits to a token: temperature, top-k, top-p; a pure function of (seed, number of the draw). */
-import { RandomSequence } from "../base/random.ts";
+
 import { RivuletError } from "../base/errors.ts";
+import { RandomSequence } from "../base/random.ts";
 
 /** What is drawn from, and how boldly. */
 export interface SamplerOptions {
@@ -30,7 +31,8 @@ export class Sampler {
 		const refuse = (name: string, expected: string, found: number) => {
 			throw new RivuletError("sampler-option", `${name}: expected ${expected}, found ${found}`, { exitStatus: 2 });
 		};
-		if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY)) refuse("temperature", "a number >= 0", temperature);
+		if (!(temperature >= 0 && temperature < Number.POSITIVE_INFINITY))
+			refuse("temperature", "a number >= 0", temperature);
 		if (!(Number.isInteger(topK) && topK >= 0)) refuse("top-k", "an integer >= 0", topK);
 		if (!(topP > 0 && topP <= 1)) refuse("top-p", "a number in (0, 1]", topP);
 	}

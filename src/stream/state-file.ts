@@ -1,9 +1,9 @@
 /** A stream's state as a file: safetensors with what is carried and the tokens of the partial block. Small, whatever the position. */
 import { RivuletError } from "../base/errors.ts";
-import { SafetensorsFile, writeSafetensors } from "../base/safetensors-file.ts";
 import type { TensorValue } from "../base/safetensors.ts";
-import type { Stream } from "./stream.ts";
+import { SafetensorsFile, writeSafetensors } from "../base/safetensors-file.ts";
 import { type LayerBoundary, StreamState } from "./state.ts";
+import type { Stream } from "./stream.ts";
 
 const format = "rivulet-state";
 const version = "1";
@@ -28,13 +28,20 @@ export async function loadState(path: string, stream: Stream): Promise<StreamSta
 	try {
 		const { metadata } = file.header;
 		if (metadata.get("format") !== format || metadata.get("version") !== version) {
-			throw new RivuletError("state-file", `${path}: expected a state of version ${version} (metadata format "${format}")`);
+			throw new RivuletError(
+				"state-file",
+				`${path}: expected a state of version ${version} (metadata format "${format}")`,
+			);
 		}
 		const model = metadata.get("model");
 		if (model !== fingerprint(stream)) {
-			throw new RivuletError("state-file", `${path}: a state of another model: expected ${fingerprint(stream)}, found ${model}`, {
-				hint: "use the run whose generate wrote this state",
-			});
+			throw new RivuletError(
+				"state-file",
+				`${path}: a state of another model: expected ${fingerprint(stream)}, found ${model}`,
+				{
+					hint: "use the run whose generate wrote this state",
+				},
+			);
 		}
 		return await read(path, file, stream, Number(metadata.get("position")));
 	} finally {
@@ -46,20 +53,37 @@ async function read(path: string, file: SafetensorsFile, stream: Stream, positio
 	const { config } = stream.model;
 	const carried = async (name: string): Promise<Float32Array> => {
 		const { data, shape } = await file.read(name);
-		const fits = data instanceof Float32Array && shape.length === 2 && shape[0] === stream.window && shape[1] === config.width;
-		if (!fits) throw new RivuletError("state-file", `${path}: expected ${name} of ${stream.window} x ${config.width}, found ${shape.join(" x ")}`);
+		const fits =
+			data instanceof Float32Array && shape.length === 2 && shape[0] === stream.window && shape[1] === config.width;
+		if (!fits)
+			throw new RivuletError(
+				"state-file",
+				`${path}: expected ${name} of ${stream.window} x ${config.width}, found ${shape.join(" x ")}`,
+			);
 		return data as Float32Array;
 	};
 	const partial = (await file.read("partial")).data;
 	const tokens = Array.from(partial as Int32Array);
 	const valid = partial instanceof Int32Array && tokens.every((id) => id >= 0 && id < config.vocabulary);
 	const whole = position - tokens.length;
-	if (!valid || tokens.length > stream.window || !Number.isSafeInteger(position) || whole < 0 || whole % stream.window !== 0) {
-		throw new RivuletError("state-file", `${path}: position ${position} and ${tokens.length} tokens of a block do not fit a window of ${stream.window}`);
+	if (
+		!valid ||
+		tokens.length > stream.window ||
+		!Number.isSafeInteger(position) ||
+		whole < 0 ||
+		whole % stream.window !== 0
+	) {
+		throw new RivuletError(
+			"state-file",
+			`${path}: position ${position} and ${tokens.length} tokens of a block do not fit a window of ${stream.window}`,
+		);
 	}
 	const logits = file.header.tensors.has("logits") ? (await file.read("logits")).data : null;
 	if (logits && !(logits instanceof Float32Array && logits.length === config.vocabulary)) {
-		throw new RivuletError("state-file", `${path}: expected logits of ${config.vocabulary} numbers, found ${logits.length}`);
+		throw new RivuletError(
+			"state-file",
+			`${path}: expected logits of ${config.vocabulary} numbers, found ${logits.length}`,
+		);
 	}
 	if (whole === 0 || config.kind === "transformer") return new StreamState(position, null, tokens, logits);
 	const boundary: LayerBoundary[] = [];

@@ -58,7 +58,9 @@ export class Stream {
 	 */
 	forward(tokens: ArrayLike<number>, state: StreamState = StreamState.start): ForwardResult {
 		if (state.position + tokens.length > this.limit) {
-			throw new RangeError(`[stream] this model has positions for ${this.limit} tokens; asked for ${state.position + tokens.length}`);
+			throw new RangeError(
+				`[stream] this model has positions for ${this.limit} tokens; asked for ${state.position + tokens.length}`,
+			);
 		}
 		const logits = new Float32Array(tokens.length * this.#columns);
 		let at = 0;
@@ -86,7 +88,9 @@ export class Stream {
 	finish(lastBlock: ArrayLike<number>, before: StreamState): Float32Array {
 		const rows = lastBlock.length;
 		if (before.partial.length > 0 || rows < 1 || rows > this.window) {
-			throw new RangeError(`[stream] expected 1 to ${this.window} tokens after a whole block, got ${rows} after ${before.partial.length} more`);
+			throw new RangeError(
+				`[stream] expected 1 to ${this.window} tokens after a whole block, got ${rows} after ${before.partial.length} more`,
+			);
 		}
 		const first = before.boundary === null;
 		const program = this.#program(`final ${rows} ${first}`, (layout) => finalProgram(this.#shape, rows, first, layout));
@@ -146,7 +150,9 @@ export class Stream {
 
 	#blocks(tokens: ArrayLike<number>, at: number, count: number, state: StreamState, logits: Float32Array): StreamState {
 		const first = state.boundary === null;
-		const program = this.#program(`blocks ${count} ${first}`, (layout) => blocksProgram(this.#shape, count, first, layout));
+		const program = this.#program(`blocks ${count} ${first}`, (layout) =>
+			blocksProgram(this.#shape, count, first, layout),
+		);
 		this.#writeIds(program, tokens, at, count * this.window, state.position);
 		if (state.boundary) this.#writeBoundary(program, state.boundary);
 		this.#run(program);
@@ -186,8 +192,16 @@ export class Stream {
 
 	#writeIds(program: ProgramHandle, tokens: ArrayLike<number>, at: number, count: number, position: number): void {
 		const window = this.model.config.positions === "window" ? this.window : Number.POSITIVE_INFINITY;
-		this.#writeInput(program, "ids", Int32Array.from({ length: count }, (_, i) => tokens[at + i]));
-		this.#writeInput(program, "positions", Int32Array.from({ length: count }, (_, i) => (position + i) % window));
+		this.#writeInput(
+			program,
+			"ids",
+			Int32Array.from({ length: count }, (_, i) => tokens[at + i]),
+		);
+		this.#writeInput(
+			program,
+			"positions",
+			Int32Array.from({ length: count }, (_, i) => (position + i) % window),
+		);
 	}
 
 	#writeInput(program: ProgramHandle, name: string, words: Float32Array | Int32Array): void {
@@ -214,7 +228,14 @@ export class Stream {
 	}
 
 	#run(program: ProgramHandle): void {
-		this.session.runSync({ seed: 0n, step: 0, slices: 0, gradientWords: 0, microBatches: [], updates: [{ program, stateOffset: 0 }] });
+		this.session.runSync({
+			seed: 0n,
+			step: 0,
+			slices: 0,
+			gradientWords: 0,
+			microBatches: [],
+			updates: [{ program, stateOffset: 0 }],
+		});
 	}
 }
 

@@ -60,18 +60,27 @@ function randomBatch(config: ModelConfig, sequences: number): Batch {
 	const outputs = outputLength(config, config.length);
 	const classes = config.outputs.kind === "class" ? config.outputs.classes : config.vocabulary;
 	const ids = Int32Array.from({ length: sequences * config.length }, () => random.below(config.vocabulary));
-	const targets = Int32Array.from({ length: sequences * outputs }, (_, i) => (i % 5 === 4 ? -1 : random.below(classes)));
+	const targets = Int32Array.from({ length: sequences * outputs }, (_, i) =>
+		i % 5 === 4 ? -1 : random.below(classes),
+	);
 	return { ids, targets, sequences, length: config.length };
 }
 
-const native = null;
 async function run(config: ModelConfig, batch: Batch, options: Partial<LearnerOptions> = {}) {
 	const runtime = await reference.create({});
-	const learner = new Learner(createModel(config), runtime, { optimizer, slices: 2, recompute: 0, memory: 1 << 30, ...options });
+	const learner = new Learner(createModel(config), runtime, {
+		optimizer,
+		slices: 2,
+		recompute: 0,
+		memory: 1 << 30,
+		...options,
+	});
 	learner.initialize(3);
 	const { logits } = await learner.evaluate(batch, { logits: true });
 	const { loss } = await learner.differentiate(batch, { learningRate: 1e-3, step: 1, seed: 5 });
-	const gradients = new Map(learner.model.parameters.map(({ name }) => [name, learner.gradient(name, batch.sequences)]));
+	const gradients = new Map(
+		learner.model.parameters.map(({ name }) => [name, learner.gradient(name, batch.sequences)]),
+	);
 	await learner.session.close();
 	return { logits, loss, gradients };
 }
@@ -88,7 +97,10 @@ describe("fast form equals naive form", () => {
 			const actual = fast.gradients.get(name) as Float32Array;
 			expect(relativeError(actual, gradient), name).toBeLessThan(2e-4);
 			const reached = gradient.some((value) => value !== 0);
-			expect(reached || (name === "alpha" && config.alpha.value > 1) || config.length <= 4, `${name} has a gradient`).toBe(true);
+			expect(
+				reached || (name === "alpha" && config.alpha.value > 1) || config.length <= 4,
+				`${name} has a gradient`,
+			).toBe(true);
 		}
 	});
 
@@ -105,7 +117,10 @@ describe("fast form equals naive form", () => {
 		const norm = Math.hypot(...gradient);
 		const weights = learner.session.readParameter(name);
 		const lossAt = async (h: number) => {
-			learner.session.writeParameter(name, weights.map((value, i) => value + (h * gradient[i]) / norm));
+			learner.session.writeParameter(
+				name,
+				weights.map((value, i) => value + (h * gradient[i]) / norm),
+			);
 			return (await learner.differentiate(batch, settings)).loss;
 		};
 		const h = 0.02;

@@ -40,17 +40,29 @@ async function open(config: ModelConfig): Promise<Stream> {
 	// Weights larger than a model begins with, so that every path matters.
 	stream.model.parameters.forEach((spec, index) => {
 		const values = initialValues(spec, index, 3);
-		stream.session.writeParameter(spec.name, spec.initial.kind === "normal" ? values.map((value) => 12 * value) : values);
+		stream.session.writeParameter(
+			spec.name,
+			spec.initial.kind === "normal" ? values.map((value) => 12 * value) : values,
+		);
 	});
 	return stream;
 }
 
 /** Logits of the model's forward pass over tokens [0, length). */
 async function whole(config: ModelConfig, length: number): Promise<Float32Array> {
-	const learner = new Learner(createModel(config), await reference.create({}), { optimizer, slices: 1, recompute: 0, memory: 1e9 });
+	const learner = new Learner(createModel(config), await reference.create({}), {
+		optimizer,
+		slices: 1,
+		recompute: 0,
+		memory: 1e9,
+	});
 	learner.initialize(3);
 	for (const { name, initial } of learner.model.parameters) {
-		if (initial.kind === "normal") learner.session.writeParameter(name, learner.session.readParameter(name).map((value) => 12 * value));
+		if (initial.kind === "normal")
+			learner.session.writeParameter(
+				name,
+				learner.session.readParameter(name).map((value) => 12 * value),
+			);
 	}
 	const ids = tokens.slice(0, length);
 	const { logits } = await learner.evaluate({ ids, targets: ids, sequences: 1, length }, { logits: true });
@@ -58,7 +70,11 @@ async function whole(config: ModelConfig, length: number): Promise<Float32Array>
 	return logits;
 }
 
-function feed(stream: Stream, pieces: readonly number[], state = StreamState.start): { logits: number[]; state: StreamState } {
+function feed(
+	stream: Stream,
+	pieces: readonly number[],
+	state = StreamState.start,
+): { logits: number[]; state: StreamState } {
 	const logits: number[] = [];
 	let now = state;
 	for (const count of pieces) {
@@ -107,7 +123,9 @@ describe.each([
 		const lastBlock = Math.floor(74 / window) * window;
 		const columns = config.vocabulary;
 		const { logits } = feed(stream, counts);
-		expect(relativeError(logits.slice(0, lastBlock * columns), expected.slice(0, lastBlock * columns))).toBeLessThan(2e-5);
+		expect(relativeError(logits.slice(0, lastBlock * columns), expected.slice(0, lastBlock * columns))).toBeLessThan(
+			2e-5,
+		);
 		await stream.close();
 	});
 

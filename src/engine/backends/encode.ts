@@ -19,7 +19,11 @@ export function encodeProgram(program: Program, kernelIndex: KernelIndex): Int32
 	return result;
 }
 
-function encodeInstruction(words: number[], { op, inputs, outputs, attributes, parts }: Instruction, kernelIndex: KernelIndex): void {
+function encodeInstruction(
+	words: number[],
+	{ op, inputs, outputs, attributes, parts }: Instruction,
+	kernelIndex: KernelIndex,
+): void {
 	const kernel = kernelIndex(op.name);
 	if (kernel < 0) throw new Error(`[encode] the library has no kernel ${op.name}`);
 	const start = words.length;
@@ -33,10 +37,26 @@ function encodeInstruction(words: number[], { op, inputs, outputs, attributes, p
 
 function encodeOperand(words: number[], operand: Operand | null): void {
 	if (!operand) words.push(0, 0, 0, 0, 0, 0);
-	else words.push(spaceNumber[operand.space], low(operand.offset), high(operand.offset), operand.rows, operand.cols, operand.ld);
+	else
+		words.push(
+			spaceNumber[operand.space],
+			low(operand.offset),
+			high(operand.offset),
+			operand.rows,
+			operand.cols,
+			operand.ld,
+		);
 }
 
-export function encodeJob({ weightsChanged, seed, step, slices, gradientWords, microBatches, updates }: Job): Int32Array {
+export function encodeJob({
+	weightsChanged,
+	seed,
+	step,
+	slices,
+	gradientWords,
+	microBatches,
+	updates,
+}: Job): Int32Array {
 	const words = [weightsChanged ? 1 : 0, Number(BigInt.asIntN(32, seed)), Number(BigInt.asIntN(32, seed >> 32n))];
 	words.push(step, slices, gradientWords, microBatches.length, updates.length);
 	for (const { program, slice, inputsOffset, outputsOffset, firstSequence } of microBatches) {

@@ -35,6 +35,11 @@ interface Library {
 
 let loading: Promise<Library> | undefined;
 
+function loadOnce(path: string): Promise<Library> {
+	loading ??= load(path);
+	return loading;
+}
+
 async function load(path: string): Promise<Library> {
 	const { default: koffi } = await import("koffi");
 	const library = koffi.load(path);
@@ -154,7 +159,7 @@ export const native: Backend = {
 	async unavailable() {
 		if (!libraryPath) return "the native library is not built (npm run build needs a C++ compiler)";
 		try {
-			await (loading ??= load(libraryPath));
+			await loadOnce(libraryPath);
 			return undefined;
 		} catch (error) {
 			return `the native library cannot be loaded: ${(error as Error).message.split("\n")[0]}`;
@@ -162,6 +167,6 @@ export const native: Backend = {
 	},
 	async create({ threads = Math.min(8, availableParallelism()), isa = "best" }: RuntimeOptions) {
 		if (!libraryPath) throw new Error("[native] the library is not built");
-		return new NativeRuntime(await (loading ??= load(libraryPath)), threads, isa);
+		return new NativeRuntime(await loadOnce(libraryPath), threads, isa);
 	},
 };

@@ -18,6 +18,11 @@ join(workerData, (message) => parentPort.postMessage(message), (handler) => pare
 
 let compiling: Promise<WebAssembly.Module> | undefined;
 
+function compileOnce(path: string): Promise<WebAssembly.Module> {
+	compiling ??= compile(path);
+	return compiling;
+}
+
 async function compile(path: string): Promise<WebAssembly.Module> {
 	return await WebAssembly.compile(await readFile(path));
 }
@@ -40,7 +45,7 @@ export const wasm: Backend = {
 	async unavailable() {
 		if (!modulePath) return "the wasm module is not built (npm run build)";
 		try {
-			await (compiling ??= compile(modulePath));
+			await compileOnce(modulePath);
 			return undefined;
 		} catch (error) {
 			return `the wasm module cannot be compiled: ${(error as Error).message}`;
@@ -48,7 +53,7 @@ export const wasm: Backend = {
 	},
 	async create({ threads = Math.min(8, availableParallelism()) }: RuntimeOptions) {
 		if (!modulePath) throw new Error("[wasm] the module is not built");
-		const host: WasmHost = { module: await (compiling ??= compile(modulePath)), spawn };
+		const host: WasmHost = { module: await compileOnce(modulePath), spawn };
 		return await WasmRuntime.create(host, threads);
 	},
 };

@@ -84,7 +84,13 @@ export class WasmRuntime implements Runtime {
 		return new WasmRuntime(threads, memory, exports, runtime, workers);
 	}
 
-	private constructor(threads: number, memory: WebAssembly.Memory, exports: Exports, runtime: number, workers: WasmWorker[]) {
+	private constructor(
+		threads: number,
+		memory: WebAssembly.Memory,
+		exports: Exports,
+		runtime: number,
+		workers: WasmWorker[],
+	) {
 		this.threads = threads;
 		this.#memory = memory;
 		this.#exports = exports;

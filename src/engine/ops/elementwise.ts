@@ -1,4 +1,4 @@
-/** Sums, products and scalings element by element. Rows, columns and pieces: views.ts; sums over elements: reduce.ts. */
+/** Sums, products and scalings element by element, and `dot`, whose gradient is a scaling and theirs a dot. Other sums over elements: reduce.ts; rows, columns and pieces: views.ts. */
 import {
 	type Call,
 	define,
@@ -18,7 +18,7 @@ import {
 	size,
 	type Tensor,
 } from "./common.ts";
-import { columnSum, dot } from "./reduce.ts";
+import { columnSum } from "./reduce.ts";
 
 const sizes: Shape[] = [
 	[1, 1],
@@ -142,6 +142,61 @@ export const scaleOp = define({
 	},
 	inPlace: [[0, 0]],
 	cases: casesOf((shape) => [shape], { c: -1.75 }),
+});
+
+export const dotOp = define({
+	name: "dot",
+	formula: "y = sum of a b",
+	inputs: ["a", "b"],
+	outputs: ["y"],
+	attributes: { accumulate: "int" },
+	shape: ([a, b]) => {
+		expectShape("dot", "b", b, ...shapeOf(a));
+		return [f32(1, 1)];
+	},
+	gradient: (context) => {
+		const { graph: g, node, wants } = context;
+		const [a, b] = present(node);
+		const dy = gradientOf(context);
+		return [wants(0) ? scaleBy(g, dy, b) : null, wants(1) ? scaleBy(g, dy, a) : null];
+	},
+	flops: ([a]) => 2 * size(a),
+	reference: (call) => {
+		const {
+			inputs: [a, b],
+			outputs: [y],
+		} = operands<[Matrix, Matrix], [Matrix]>(call);
+		let sum = 0;
+		for (let r = 0; r < a.rows; r++) for (let c = 0; c < a.cols; c++) sum += get(a, r, c) * get(b, r, c);
+		fill(y, () => sum, call.attributes.accumulate);
+	},
+	rowReduction: [0, 1],
+	cases: [
+		{
+			name: "1 x 1",
+			inputs: [
+				[1, 1],
+				[1, 1],
+			],
+			attributes: { accumulate: 0 },
+		},
+		{
+			name: "13 x 37",
+			inputs: [
+				[13, 37],
+				[13, 37],
+			],
+			attributes: { accumulate: 0 },
+		},
+		{
+			name: "accumulate",
+			inputs: [
+				[3, 17],
+				[3, 17],
+			],
+			attributes: { accumulate: 1 },
+		},
+	],
 });
 
 export const scaleByOp = define({
@@ -374,4 +429,9 @@ export function clamp(g: Graph, x: Tensor, lo: number, hi: number): Tensor {
 /** The same words in a place of their own; with `accumulate`, added to what that place holds (f32 only). */
 export function copy(g: Graph, x: Tensor, options: { accumulate?: boolean } = {}): Tensor {
 	return g.apply(copyOp, [x], { accumulate: Number(options.accumulate ?? false) })[0];
+}
+
+/** Sum of all products of elements of a and b (one shape): 1 x 1. */
+export function dot(g: Graph, a: Tensor, b: Tensor): Tensor {
+	return g.apply(dotOp, [a, b], { accumulate: 0 })[0];
 }

@@ -10,6 +10,7 @@ import {
 	clampGradOp,
 	clampOp,
 	copyOp,
+	dotOp,
 	lerpOp,
 	mulOp,
 	scaleByOp,
@@ -21,19 +22,19 @@ import { correctOp, crossEntropyGradOp, crossEntropyOp, softmaxOp } from "./loss
 import { matmulOp } from "./matmul.ts";
 import { layerNormGradOp, layerNormOp, layerNormWeightGradOp } from "./norm.ts";
 import { adamOp, clipFactorOp, squareSumOp } from "./optimizer.ts";
-import { broadcastOp, columnSumOp, dotOp, sumOp } from "./reduce.ts";
+import { broadcastOp, columnSumOp, sumOp } from "./reduce.ts";
 import { concatColumnsOp, concatRowsOp, sliceColumnsOp, sliceRowsOp } from "./views.ts";
 
 export { gelu, geluGrad, relu, reluGrad } from "./activation.ts";
 export { type AttentionOptions, attention, decodeAttention } from "./attention.ts";
 export { type DropoutOptions, dropout } from "./dropout.ts";
-export { add, addRow, addScaled, clamp, copy, lerp, mul, scale, scaleBy, sub } from "./elementwise.ts";
+export { add, addRow, addScaled, clamp, copy, dot, lerp, mul, scale, scaleBy, sub } from "./elementwise.ts";
 export { gather, scatterAdd, writeRows } from "./gather.ts";
 export { correct, crossEntropy, softmax } from "./loss.ts";
 export { activations, matmul } from "./matmul.ts";
 export { layerNorm } from "./norm.ts";
 export { adam, clipFactor, hyperWords, squareSum } from "./optimizer.ts";
-export { broadcast, columnSum, dot, sum } from "./reduce.ts";
+export { broadcast, columnSum, sum } from "./reduce.ts";
 export { concatColumns, concatRows, sliceColumns, sliceRows } from "./views.ts";
 
 /** All ops, in the order of the docs. */

@@ -17,7 +17,6 @@ import {
 	size,
 	type Tensor,
 } from "./common.ts";
-import { scaleBy } from "./elementwise.ts";
 import { gather } from "./gather.ts";
 
 export const columnSumOp = define({
@@ -82,61 +81,6 @@ export const sumOp = define({
 	],
 });
 
-export const dotOp = define({
-	name: "dot",
-	formula: "y = sum of a b",
-	inputs: ["a", "b"],
-	outputs: ["y"],
-	attributes: { accumulate: "int" },
-	shape: ([a, b]) => {
-		expectShape("dot", "b", b, ...shapeOf(a));
-		return [f32(1, 1)];
-	},
-	gradient: (context) => {
-		const { graph: g, node, wants } = context;
-		const [a, b] = present(node);
-		const dy = gradientOf(context);
-		return [wants(0) ? scaleBy(g, dy, b) : null, wants(1) ? scaleBy(g, dy, a) : null];
-	},
-	flops: ([a]) => 2 * size(a),
-	reference: (call) => {
-		const {
-			inputs: [a, b],
-			outputs: [y],
-		} = operands<[Matrix, Matrix], [Matrix]>(call);
-		let sum = 0;
-		for (let r = 0; r < a.rows; r++) for (let c = 0; c < a.cols; c++) sum += get(a, r, c) * get(b, r, c);
-		fill(y, () => sum, call.attributes.accumulate);
-	},
-	rowReduction: [0, 1],
-	cases: [
-		{
-			name: "1 x 1",
-			inputs: [
-				[1, 1],
-				[1, 1],
-			],
-			attributes: { accumulate: 0 },
-		},
-		{
-			name: "13 x 37",
-			inputs: [
-				[13, 37],
-				[13, 37],
-			],
-			attributes: { accumulate: 0 },
-		},
-		{
-			name: "accumulate",
-			inputs: [
-				[3, 17],
-				[3, 17],
-			],
-			attributes: { accumulate: 1 },
-		},
-	],
-});
-
 export const broadcastOp = define({
 	name: "broadcast",
 	formula: "y = s everywhere, s 1 x 1",
@@ -173,11 +117,6 @@ export function columnSum(g: Graph, x: Tensor): Tensor {
 /** Sum of all elements: 1 x 1. */
 export function sum(g: Graph, x: Tensor): Tensor {
 	return g.apply(sumOp, [x], { accumulate: 0 })[0];
-}
-
-/** Sum of all products of elements of a and b (one shape): 1 x 1. */
-export function dot(g: Graph, a: Tensor, b: Tensor): Tensor {
-	return g.apply(dotOp, [a, b], { accumulate: 0 })[0];
 }
 
 /** The value s (1 x 1) in every element of a matrix of the given shape. */

@@ -76,7 +76,13 @@ function fuseProduct(
 	if (fusion.replaced.length === 1) return;
 	const last = fusion.replaced[fusion.replaced.length - 1];
 	const outputs = fusion.z ? [fusion.output, fusion.z] : [fusion.output];
-	const node: Node = { op: product.op, inputs: fusion.inputs, attributes: fusion.attributes, outputs, scope: product.scope };
+	const node: Node = {
+		op: product.op,
+		inputs: fusion.inputs,
+		attributes: fusion.attributes,
+		outputs,
+		scope: product.scope,
+	};
 	reassign(outputs, node);
 	for (const old of fusion.replaced) removed.add(old);
 	replacement.set(last, node);
@@ -149,7 +155,8 @@ function fuseResidual(
 	const value = node.outputs[0];
 	const users = uses.get(value) ?? [];
 	const [next] = users;
-	if (users.length !== 1 || results.has(value) || next.op.name !== "add" || removed.has(next) || replacement.has(next)) return;
+	if (users.length !== 1 || results.has(value) || next.op.name !== "add" || removed.has(next) || replacement.has(next))
+		return;
 	const other = next.inputs[0] === value ? next.inputs[1] : next.inputs[0];
 	if (!other || other === value) return;
 	const inputs = node.inputs.slice();

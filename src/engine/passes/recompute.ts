@@ -32,7 +32,13 @@ export function recompute(graph: Graph, forwardEnd: number): void {
 }
 
 /** Nodes of `segment` that must run again to have `tensor`. What other segments made is still there. */
-function collect(tensor: Tensor, segment: number, producer: Map<Tensor, Node>, copies: Map<Tensor, Tensor>, missing: Set<Node>): void {
+function collect(
+	tensor: Tensor,
+	segment: number,
+	producer: Map<Tensor, Node>,
+	copies: Map<Tensor, Tensor>,
+	missing: Set<Node>,
+): void {
 	const pending = [tensor];
 	for (let next = pending.pop(); next; next = pending.pop()) {
 		const node = producer.get(next);

@@ -71,7 +71,12 @@ function sumOf(graph: Graph, group: Node[], joins: Map<string, Tensor>, last: nu
 	const { op, inputs, attributes } = group[0];
 	const joined = inputs.map((input, index) => {
 		if (!input || !op.rowReduction?.includes(index)) return input;
-		return joinRows(graph, group.map((node) => node.inputs[index] as Tensor), joins, last);
+		return joinRows(
+			graph,
+			group.map((node) => node.inputs[index] as Tensor),
+			joins,
+			last,
+		);
 	});
 	return graph.apply(op, joined, attributes)[0];
 }
@@ -87,7 +92,9 @@ function joinRows(graph: Graph, parts: Tensor[], joins: Map<string, Tensor>, las
 }
 
 function neighbours(graph: Graph, parts: Tensor[]): Tensor | null {
-	const slices = parts.map(({ source }) => (source.kind === "intermediate" && source.node.op.view === "rows" ? source.node : null));
+	const slices = parts.map(({ source }) =>
+		source.kind === "intermediate" && source.node.op.view === "rows" ? source.node : null,
+	);
 	const first = slices[0];
 	if (!first) return null;
 	const whole = first.inputs[0] as Tensor;
