@@ -1,7 +1,7 @@
 /** What every benchmark needs: the header, rivals that take turns, ratios with their spread, tables, and the last JSON line. */
 import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { existsSync } from "node:fs";
-import { availableParallelism, cpus, totalmem } from "node:os";
+import { availableParallelism, cpus, loadavg, totalmem } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
@@ -55,6 +55,7 @@ export function header(torch) {
 		commit: commit(),
 		node: process.version,
 		...(torch === null ? {} : { torch: torch ? `${torch.torch}, ${torch.blas}` : "absent" }),
+		load: loadavg()[0].toFixed(2),
 		date: new Date().toISOString(),
 	};
 	for (const [name, value] of Object.entries(about)) console.log(`${name.padEnd(8)} ${value}`);
@@ -65,6 +66,7 @@ export function header(torch) {
 			"PyTorch runs on the reference BLAS, thirty times slower than it should: apt install libopenblas0-openmp",
 		);
 	}
+	if (loadavg()[0] > 0.5) console.log("This machine is busy with something else: the figures below are of little worth");
 	console.log();
 	return about;
 }
