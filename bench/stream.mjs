@@ -61,9 +61,9 @@ export async function main(args) {
 		? harness.peerGeneration(torch, { model: "published", config: peerConfig(task), threads, tokens: 20 })
 		: null;
 	if (author) {
-		const ratio = result[0].tokensPerSecond / author.tokens_per_second;
+		const ratio = result[0].tokensPerSecond / author;
 		console.log(
-			`\nthe author's way in PyTorch: ${author.tokens_per_second.toFixed(1)} tokens/s; ours is ${ratio.toFixed(0)} times as fast`,
+			`\nthe author's way in PyTorch: ${author.toFixed(1)} tokens/s; ours is ${ratio.toFixed(0)} times as fast`,
 		);
 	}
 	harness.lastLine({ benchmark: "stream", ...about, threads, streams: result, author });
