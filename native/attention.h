@@ -167,8 +167,9 @@ static void weightedRows(const Geometry& g, const float* weights, int32_t lanes,
 	const float* own = weights + (ptrdiff_t)g.m * lanes;
 	for (int32_t i = 0; i < count; i += step) {
 		const int32_t height = count - i < step ? count - i : step;
-		product<n, 2>({{weights + i, 1, lanes, rows.prefix.data, rows.prefix.ld, g.m}, {own + i, 1, lanes, rows.own.data, rows.own.ld, first + i + height}}, height,
-		              columns, y.row(first + i), y.ld, false);
+		const Stretch sum[2] = {{weights + i, 1, lanes, rows.prefix.data, rows.prefix.ld, g.m},
+		                        {own + i, 1, lanes, rows.own.data, rows.own.ld, first + i + height}};
+		product<n, 2>(sum, height, columns, y.row(first + i), y.ld, false);
 	}
 }
 
