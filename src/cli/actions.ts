@@ -45,17 +45,19 @@ export const actions: Actions = {
 			const prompt = request.prompt === "" && state.logits === null ? "\n" : request.prompt;
 			let text = "";
 			let tokens = 0;
+			let ended: GenerateResult["ended"] = "tokens";
 			const started = performance.now();
 			for (const piece of generate(stream, tokenizer, prompt, request, state)) {
 				text += piece.text;
-				tokens = Math.max(tokens, piece.tokens);
+				tokens = piece.tokens;
+				ended = piece.ended ?? ended;
 				state = piece.state;
 				request.onText(piece.text);
 				await new Promise((resolve) => setImmediate(resolve));
 			}
 			const seconds = (performance.now() - started) / 1000;
 			if (request.stateOut !== undefined) await states.saveState(request.stateOut, stream, state);
-			return { text, tokens, seconds, position: state.position };
+			return { text, tokens, seconds, position: state.position, ended };
 		} finally {
 			await stream.close();
 		}
@@ -148,6 +150,7 @@ async function evaluateLines(request: EvaluateRequest): Promise<EvaluateResult> 
 	]);
 	if (request.path.length === 0) {
 		throw new RivuletError("usage", "expected --data.path with --per-line: the text whose lines are to be measured", {
+			hint: `add it: rivulet evaluate ${request.run} --per-line --data.path FILE`,
 			exitStatus: 2,
 		});
 	}
@@ -167,6 +170,11 @@ async function evaluateLines(request: EvaluateRequest): Promise<EvaluateResult> 
 		}
 	} finally {
 		await stream.close();
+	}
+	if (totals.tokens === 0 && !request.signal.aborted) {
+		throw new RivuletError("data-too-short", `${request.path.join(", ")}: no text to measure`, {
+			hint: "name a text that is not empty: --data.path FILE",
+		});
 	}
 	const natsPerToken = totals.nats / Math.max(1, totals.tokens);
 	return {

@@ -32,6 +32,8 @@ export interface GenerateResult {
 	readonly seconds: number;
 	/** Tokens the stream has seen, those of an earlier state included. */
 	readonly position: number;
+	/** Why it ended: all tokens asked for, a stop string, the last of the model's positions, or the signal. */
+	readonly ended: "tokens" | "stop" | "positions" | "interrupted";
 }
 
 const examples = `
@@ -81,8 +83,14 @@ export function generateCommand(io: Io, { generate }: Actions, done: (status: nu
 			} else {
 				onText("\n");
 				const rate = `${compact(tokensPerSecond)} tokens/s`;
+				if (result.ended === "positions") io.err.write(positionsEnded(result));
 				if (io.err.isTTY) io.err.write(`${result.tokens} tokens, ${rate}, position ${result.position}\n`);
 			}
 			done(signal.aborted ? interruptedStatus(signal) : 0);
 		});
+}
+
+function positionsEnded({ tokens, position }: GenerateResult): string {
+	const after = `note: ended after ${tokens} tokens: the model has learned positions for ${position} tokens, prompt included`;
+	return `${after}\n  one trained with --model.positions window goes on without end\n`;
 }

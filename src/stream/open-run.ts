@@ -52,6 +52,11 @@ export async function openRun(path: string, options: OpenRunOptions = {}): Promi
 		options.threads === undefined ? {} : { threads: options.threads },
 	);
 	const stream = new Stream(model, runtime);
-	loadWeights(stream.session, model, tensors, path);
+	try {
+		loadWeights(stream.session, model, tensors, path);
+	} catch (error) {
+		await stream.close();
+		throw error;
+	}
 	return { run, config, stream, tokenizer, step: state.step };
 }

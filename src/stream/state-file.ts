@@ -1,5 +1,7 @@
 /** A stream's state as a file: safetensors with what is carried and the tokens of the partial block. Small, whatever the position. */
+import { renameSync, rmSync } from "node:fs";
 import { RivuletError } from "../base/errors.ts";
+import { fileError } from "../base/files.ts";
 import type { TensorValue } from "../base/safetensors.ts";
 import { SafetensorsFile, writeSafetensors } from "../base/safetensors-file.ts";
 import { type LayerBoundary, StreamState } from "./state.ts";
@@ -19,7 +21,15 @@ export async function saveState(path: string, stream: Stream, state: StreamState
 	tensors.set("partial", { shape: [state.partial.length], data: Int32Array.from(state.partial) });
 	if (state.logits) tensors.set("logits", { shape: [state.logits.length], data: state.logits });
 	const metadata = { format, version, position: String(state.position), model: fingerprint(stream) };
-	await writeSafetensors(path, tensors, metadata);
+	// A state that cannot be written must not cost the one that was there before.
+	const partial = `${path}.partial`;
+	try {
+		await writeSafetensors(partial, tensors, metadata);
+		renameSync(partial, path);
+	} catch (error) {
+		rmSync(partial, { force: true });
+		throw fileError(error, "write", path);
+	}
 }
 
 /** @throws RivuletError when the file is not a state, or not one of this model */

@@ -9,7 +9,7 @@ import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts"
 import type { Checkpoint, TrainState, Weight } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import { Curriculum } from "./curriculum.ts";
-import { diagnose, hasDiverged, allFinite, unsoundWeight } from "./diagnosis.ts";
+import { allFinite, diagnose, hasDiverged, unsoundWeight } from "./diagnosis.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainEvent, TrainSummary } from "./events.ts";
 import { Learner } from "./learner.ts";
@@ -96,7 +96,10 @@ class Trainer {
 	/** Take up a checkpoint, or begin. */
 	restore(checkpoint: Checkpoint | undefined): void {
 		const { session } = this.#learner;
-		if (!checkpoint) return this.#learner.initialize(this.#config.seed);
+		if (!checkpoint) {
+			this.#learner.initialize(this.#config.seed);
+			return;
+		}
 		loadWeights(session, this.#learner.model, checkpoint.tensors, this.#run.path);
 		loadMoments(session, this.#learner.model, checkpoint.optimizer, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, evaluationDue = false } = checkpoint.state;

@@ -10,7 +10,7 @@ describe("generate", () => {
 	const generate = async (asked: GenerateRequest) => {
 		request = asked;
 		for (const piece of [" upon", " a time"]) asked.onText(piece);
-		return { text: " upon a time", tokens: 3, seconds: 0.5, position: 4 };
+		return { text: " upon a time", tokens: 3, seconds: 0.5, position: 4, ended: "tokens" as const };
 	};
 
 	test("writes prompt and text as it comes", async () => {
@@ -51,7 +51,16 @@ describe("generate", () => {
 	test("with --json writes nothing but one line", async () => {
 		const { out } = await rivulet(["generate", "r", "--prompt", "Once", "--json"], { generate });
 		expect(JSON.parse(out)).toEqual({
-			...{ run: "r", prompt: "Once", text: " upon a time", tokens: 3, seconds: 0.5, position: 4, tokensPerSecond: 6 },
+			...{
+				run: "r",
+				prompt: "Once",
+				text: " upon a time",
+				tokens: 3,
+				seconds: 0.5,
+				position: 4,
+				ended: "tokens",
+				tokensPerSecond: 6,
+			},
 		});
 	});
 
