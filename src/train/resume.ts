@@ -26,7 +26,8 @@ export function resolveRunConfig(layers: readonly Layer[], root = defaultRoot): 
 	const resume = peek(layers, "resume");
 	if (resume === undefined || resume === "never") return resolveConfig(layers);
 	const path = targetOf(String(resume), peek(layers, "run"), runName(layers), root).path;
-	if (path === undefined || !holdsRun(path) || typeof peek(layers, "preset") === "string") return resolveConfig(layers);
+	const mayBegin = resume === "auto" && (path === undefined || !holdsRun(path));
+	if (path === undefined || mayBegin || typeof peek(layers, "preset") === "string") return resolveConfig(layers);
 	// Where the run is and how it resumes are this call's affair, not the saved one's.
 	const { run: _run, resume: _resume, json: _json, ...saved } = plainConfig(RunFolder.open(path).config);
 	return resolveConfig([{ from: `${path}/config.json`, values: saved }, ...layers]);
