@@ -66,7 +66,8 @@ export function header(torch) {
 			"PyTorch runs on the reference BLAS, thirty times slower than it should: apt install libopenblas0-openmp",
 		);
 	}
-	if (loadavg()[0] > 0.5) console.log("This machine is busy with something else: the figures below are of little worth");
+	if (loadavg()[0] > 0.5)
+		console.log("This machine is busy with something else: the figures below are of little worth");
 	console.log();
 	return about;
 }
