@@ -1,7 +1,18 @@
 /** Files as Rivulet writes and reads them: written beside and renamed, read within limits, failures said in plain words. */
 
 import { randomBytes } from "node:crypto";
-import { closeSync, fstatSync, fsyncSync, mkdirSync, openSync, readSync, renameSync, rmSync, writeSync } from "node:fs";
+import {
+	closeSync,
+	fstatSync,
+	fsyncSync,
+	mkdirSync,
+	openSync,
+	readSync,
+	renameSync,
+	rmSync,
+	statSync,
+	writeSync,
+} from "node:fs";
 import { basename, dirname, join } from "node:path";
 import { RivuletError } from "./errors.ts";
 
@@ -72,6 +83,7 @@ export class AtomicFile {
 	constructor(path: string) {
 		this.path = path;
 		makeFolder(dirname(path));
+		guarded("write", path, () => expectOrdinary(path));
 		this.#partial = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString("hex")}.partial`);
 		this.#file = guarded("write", path, () => openSync(this.#partial, "wx"));
 	}
@@ -109,6 +121,17 @@ export class AtomicFile {
 			rmSync(this.#partial, { force: true });
 			throw fileError(error, "write", this.path);
 		}
+	}
+}
+
+/** Renaming onto a device would replace it. */
+function expectOrdinary(path: string): void {
+	const found = statSync(path, { throwIfNoEntry: false });
+	if (found?.isDirectory()) throw Object.assign(new Error("is a folder"), { code: "EISDIR" });
+	if (found && !found.isFile()) {
+		throw new RivuletError("file-special", `cannot write ${path}: it is not an ordinary file`, {
+			hint: "Name an ordinary file, or one that does not exist yet.",
+		});
 	}
 }
 

@@ -1,9 +1,9 @@
 /** A stream's state as a file: safetensors with what is carried and the tokens of the partial block. Small, whatever the position. */
-import { renameSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
 import { RivuletError } from "../base/errors.ts";
-import { fileError } from "../base/files.ts";
-import type { TensorValue } from "../base/safetensors.ts";
-import { SafetensorsFile, writeSafetensors } from "../base/safetensors-file.ts";
+import { AtomicFile } from "../base/files.ts";
+import { encodeSafetensors, type TensorValue } from "../base/safetensors.ts";
+import { SafetensorsFile } from "../base/safetensors-file.ts";
 import { type LayerBoundary, StreamState } from "./state.ts";
 import type { Stream } from "./stream.ts";
 
@@ -21,15 +21,10 @@ export async function saveState(path: string, stream: Stream, state: StreamState
 	tensors.set("partial", { shape: [state.partial.length], data: Int32Array.from(state.partial) });
 	if (state.logits) tensors.set("logits", { shape: [state.logits.length], data: state.logits });
 	const metadata = { format, version, position: String(state.position), model: fingerprint(stream) };
-	// A state that cannot be written must not cost the one that was there before.
-	const partial = `${path}.partial`;
-	try {
-		await writeSafetensors(partial, tensors, metadata);
-		renameSync(partial, path);
-	} catch (error) {
-		rmSync(partial, { force: true });
-		throw fileError(error, "write", path);
-	}
+	// Beside the old one and renamed: a state that cannot be written must not cost the one that was there.
+	const file = new AtomicFile(path);
+	for (const piece of encodeSafetensors(tensors, metadata)) file.write(piece);
+	file.commit();
 }
 
 /** @throws RivuletError when the file is not a state, or not one of this model */
@@ -41,6 +36,7 @@ export async function loadState(path: string, stream: Stream): Promise<StreamSta
 			throw new RivuletError(
 				"state-file",
 				`${path}: expected a state of version ${version} (metadata format "${format}")`,
+				{ hint: "name a file that rivulet generate --state-out wrote" },
 			);
 		}
 		const model = metadata.get("model");
@@ -104,8 +100,11 @@ async function read(path: string, file: SafetensorsFile, stream: Stream, positio
 	return new StreamState(position, boundary, tokens, logits);
 }
 
-/** What must agree for a state to make sense. */
-function fingerprint(stream: Stream): string {
-	const { kind, variant, width, layers, vocabulary } = stream.model.config;
-	return `${kind} ${variant} w${stream.window} C${width} L${layers} V${vocabulary}`;
+/** What must agree for a state to make sense: the shape in words, and the weights themselves. */
+function fingerprint({ model, session, window }: Stream): string {
+	const { kind, variant, width, layers, vocabulary } = model.config;
+	const hash = createHash("sha256");
+	for (const { name } of model.parameters) hash.update(session.readParameter(name));
+	const weights = hash.digest("hex").slice(0, 16);
+	return `${kind} ${variant} w${window} C${width} L${layers} V${vocabulary} weights ${weights}`;
 }

@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import {
 	chmodSync,
 	closeSync,
@@ -8,6 +9,7 @@ import {
 	readdirSync,
 	readFileSync,
 	rmSync,
+	statSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -59,6 +61,13 @@ describe("writeFileAtomic", () => {
 		mkdirSync(join(folder, "a", "b"));
 		expect(codeOf(() => writeFileAtomic(join(folder, "a"), "x"))).toBe("file-is-folder");
 		expect(readdirSync(folder)).toEqual(["a"]);
+	});
+
+	test.skipIf(process.platform === "win32")("does not put a file in the place of a pipe or device", () => {
+		const path = join(folder, "pipe");
+		execFileSync("mkfifo", [path]);
+		expect(codeOf(() => writeFileAtomic(path, "x"))).toBe("file-special");
+		expect([statSync(path).isFIFO(), readdirSync(folder)]).toEqual([true, ["pipe"]]);
 	});
 
 	test("says when a parent is a file", () => {
