@@ -1,5 +1,6 @@
 /** Rivulet: find, train and ship the smallest language model that does the job. The layers one by one: rivulet/engine, /models, /data, /train, /stream. */
+
+export { RivuletError } from "./base/errors.ts";
 export { createModel, type Model, type ModelConfig } from "./models/index.ts";
 export { generate, Sampler, Stream, StreamState } from "./stream/index.ts";
 export { type Config, defineConfig, RunFolder, type TrainSummary, train } from "./train/index.ts";
-export { RivuletError } from "./base/errors.ts";

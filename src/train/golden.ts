@@ -8,8 +8,8 @@ import { z } from "zod";
 import { RivuletError } from "../base/errors.ts";
 import { readFileLimited } from "../base/files.ts";
 import { parseJson } from "../base/json.ts";
-import { readSafetensors } from "../base/safetensors-file.ts";
 import type { TensorValue } from "../base/safetensors.ts";
+import { readSafetensors } from "../base/safetensors-file.ts";
 import type { Runtime } from "../engine/backend.ts";
 import { createModel, type ModelConfig, type Outputs } from "../models/index.ts";
 import { type Batch, Learner } from "./learner.ts";
@@ -65,7 +65,8 @@ export function goldenCases(folder: string): string[] {
 	}
 	const names = files.filter((file) => file.endsWith(".json")).map((file) => file.slice(0, -5));
 	const cases = names.filter((name) => files.includes(`${name}.safetensors`)).sort();
-	if (cases.length === 0) throw new RivuletError("golden-folder", `expected pairs NAME.json and NAME.safetensors in ${folder}, found none`);
+	if (cases.length === 0)
+		throw new RivuletError("golden-folder", `expected pairs NAME.json and NAME.safetensors in ${folder}, found none`);
 	return cases;
 }
 
@@ -88,8 +89,16 @@ export async function checkGoldenCase(folder: string, name: string, runtime: Run
 
 async function compare(golden: GoldenCase, tensors: Map<string, TensorValue>, learner: Learner): Promise<Agreement[]> {
 	const result: Agreement[] = [];
-	const report = (quantity: string, actual: Float32Array, expected: Float32Array, keep: (i: number) => boolean = () => true) => {
-		const error = relativeError(actual.filter((_, i) => keep(i)), expected.filter((_, i) => keep(i)));
+	const report = (
+		quantity: string,
+		actual: Float32Array,
+		expected: Float32Array,
+		keep: (i: number) => boolean = () => true,
+	) => {
+		const error = relativeError(
+			actual.filter((_, i) => keep(i)),
+			expected.filter((_, i) => keep(i)),
+		);
 		result.push({ name: golden.name, quantity, error, leftOut: expected.filter((_, i) => !keep(i)).length });
 	};
 	const parameters = learner.model.parameters;
@@ -112,7 +121,12 @@ async function compare(golden: GoldenCase, tensors: Map<string, TensorValue>, le
 	for (const { name } of parameters) {
 		const gradient = tensors.has(`expect.grad.${name}`) ? floats(tensors, `expect.grad.${name}`) : null;
 		const keep = gradient ? notNoise(gradient) : undefined;
-		report(`${name} after 3 steps`, learner.session.readParameter(name), floats(tensors, `expect.after3.${name}`), keep);
+		report(
+			`${name} after 3 steps`,
+			learner.session.readParameter(name),
+			floats(tensors, `expect.after3.${name}`),
+			keep,
+		);
 	}
 	return result;
 }
@@ -168,13 +182,15 @@ function optimizerConfig({ optimizer }: GoldenCase): OptimizerConfig {
 
 function tensorNamed(tensors: Map<string, TensorValue>, name: string): TensorValue {
 	const tensor = tensors.get(name);
-	if (!tensor) throw new RivuletError("golden-case", `expected a tensor ${name}, found ${[...tensors.keys()].join(", ")}`);
+	if (!tensor)
+		throw new RivuletError("golden-case", `expected a tensor ${name}, found ${[...tensors.keys()].join(", ")}`);
 	return tensor;
 }
 
 function floats(tensors: Map<string, TensorValue>, name: string): Float32Array {
 	const { data } = tensorNamed(tensors, name);
-	if (!(data instanceof Float32Array)) throw new RivuletError("golden-case", `expected ${name} to hold floating-point numbers`);
+	if (!(data instanceof Float32Array))
+		throw new RivuletError("golden-case", `expected ${name} to hold floating-point numbers`);
 	return data;
 }
 

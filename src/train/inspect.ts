@@ -1,7 +1,14 @@
 /** Figures of a model before or after it is trained: weights, work per token, state, memory of a training step. */
-import { ParameterLayout } from "../engine/session.ts";
+
 import type { Layout } from "../engine/plan.ts";
-import { createModel, evaluationProgram, evaluationWindow, type ModelConfig, trainingProgram } from "../models/index.ts";
+import { ParameterLayout } from "../engine/session.ts";
+import {
+	createModel,
+	evaluationProgram,
+	evaluationWindow,
+	type ModelConfig,
+	trainingProgram,
+} from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
 import { cutBatch, rowsPerSequence } from "./slices.ts";
 
@@ -45,8 +52,14 @@ export function modelFigures(config: ModelConfig, { batch, length, slices, threa
 		memory: [
 			{ what: "weights", bytes: words },
 			{ what: "moments of the optimiser", bytes: 2 * words },
-			{ what: `gradients, one set for each of ${Math.min(slices, batch)} slices`, bytes: Math.min(slices, batch) * words },
-			{ what: `activations of ${sequences} sequences, for each of ${threads} threads`, bytes: threads * training.arenaWords * 4 },
+			{
+				what: `gradients, one set for each of ${Math.min(slices, batch)} slices`,
+				bytes: Math.min(slices, batch) * words,
+			},
+			{
+				what: `activations of ${sequences} sequences, for each of ${threads} threads`,
+				bytes: threads * training.arenaWords * 4,
+			},
 		],
 	};
 }

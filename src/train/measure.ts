@@ -1,6 +1,6 @@
 /** A trained model measured: on its own validation data, or on any text. */
 import { RivuletError } from "../base/errors.ts";
-import { cacheFolder, digestText, evaluationWindows, loadTokenizer, openSources, openTokens } from "../data/index.ts";
+import { evaluationWindows, loadTokenizer, openText } from "../data/index.ts";
 import type { BackendName } from "../engine/backend.ts";
 import { createRuntime } from "../engine/backends/index.ts";
 import { createModel } from "../models/index.ts";
@@ -37,7 +37,10 @@ export async function measure(path: string, options: MeasureOptions): Promise<Ev
 	const { tensors, state } = await run.loadCheckpoint(which, { optimizer: false });
 	const measured = options.path.length > 0 ? await ownText(run, options.path) : await validationData(run, state.noise);
 	const model = createModel(modelConfig(config, measured.subject));
-	const runtime = await createRuntime(options.backend ?? "auto", options.threads === undefined ? {} : { threads: options.threads });
+	const runtime = await createRuntime(
+		options.backend ?? "auto",
+		options.threads === undefined ? {} : { threads: options.threads },
+	);
 	const learner = new Learner(model, runtime, learnerOptions(config));
 	try {
 		loadWeights(learner.session, model, tensors, path);
@@ -56,15 +59,19 @@ async function validationData({ config }: RunFolder, noise: number | null): Prom
 
 async function ownText({ config, tokenizerPath, path }: RunFolder, texts: readonly string[]): Promise<Measured> {
 	if (isCopyTask(config.data.task)) {
-		throw new RivuletError("run-not-text", `${path} learned the task ${config.data.task}, which cannot be measured on text`, {
-			exitStatus: 2,
-			hint: `leave --data.path out: rivulet evaluate ${path}`,
-		});
+		throw new RivuletError(
+			"run-not-text",
+			`${path} learned the task ${config.data.task}, which cannot be measured on text`,
+			{
+				exitStatus: 2,
+				hint: `leave --data.path out: rivulet evaluate ${path}`,
+			},
+		);
 	}
 	const tokenizer = loadTokenizer(tokenizerPath);
-	const sources = openSources(texts);
-	const tokens = await openTokens(sources, await digestText(sources), tokenizer, cacheFolder());
-	if (tokens.length < 2) throw new RivuletError("data-too-short", `expected at least 2 tokens to measure on, found ${tokens.length}`);
+	const tokens = await openText(texts, tokenizer);
+	if (tokens.length < 2)
+		throw new RivuletError("data-too-short", `expected at least 2 tokens to measure on, found ${tokens.length}`);
 	const { length } = config.data;
 	return {
 		subject: { vocabulary: tokenizer.vocabularySize, outputs: { kind: "language" } },

@@ -16,7 +16,11 @@ export interface OptimizerConfig {
 }
 
 /** The shared scalars of a step, 1 x 8, as op `adam` reads them. @param step 1 for the first */
-export function hyperparameters({ kind, betas, epsilon, weightDecay }: OptimizerConfig, learningRate: number, step: number): Float32Array {
+export function hyperparameters(
+	{ kind, betas, epsilon, weightDecay }: OptimizerConfig,
+	learningRate: number,
+	step: number,
+): Float32Array {
 	const corrections = betas.map((beta) => 1 - beta ** step);
 	return Float32Array.of(learningRate, ...betas, epsilon, ...corrections, kind === "adamw" ? weightDecay : 0, 0);
 }
@@ -30,10 +34,15 @@ export function optimizerProgram(parameters: ParameterLayout, slices: number, cl
 	const parts = Math.max(1, Math.min(64, Math.floor(words / 8192)));
 	const norm = clipFactor(g, squareSum(g, gradient, parts), clip);
 	const hyper = g.sharedInput("hyper", [1, 8]);
-	for (const [start, end, decay] of [[0, decayWords, 1], [decayWords, words, 0]]) {
+	for (const [start, end, decay] of [
+		[0, decayWords, 1],
+		[decayWords, words, 0],
+	]) {
 		if (start === end) continue;
 		const weights = g.buffer("weights", "parameters", start, [1, end - start]);
-		const moments = [0, 1].map((index) => g.buffer(`moment ${index}`, "optimizer", index * words + start, [1, end - start]));
+		const moments = [0, 1].map((index) =>
+			g.buffer(`moment ${index}`, "optimizer", index * words + start, [1, end - start]),
+		);
 		adam(g, weights, sliceColumns(g, gradient, start, end), moments[0], moments[1], hyper, norm, { decay });
 	}
 	return plan(g, { kind: "update", layout, outputs: new Map([["norm", norm]]) });

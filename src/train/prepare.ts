@@ -22,7 +22,11 @@ export interface Subject {
 	/** Batch of a step: a pure function of (seed, step). `noise` counts only where there is some. */
 	trainBatch(seed: number, step: number, sequences: number, noise: number): Batch;
 	/** The validation split, or the first `limit` batches of it. */
-	evaluationBatches(sequences: number, limit: number | null, noise: number): { batches: Iterable<EvaluationBatch>; length: number };
+	evaluationBatches(
+		sequences: number,
+		limit: number | null,
+		noise: number,
+	): { batches: Iterable<EvaluationBatch>; length: number };
 	saveTokenizer(path: string): void;
 }
 
@@ -60,7 +64,14 @@ function memorySubject(selective: boolean, full: number): Subject {
 		return task;
 	};
 	at(full);
-	return { ...fromTask((noise) => at(noise ?? full)), bytesPerToken: null, floor: null, hasNoise: true, text: null, saveTokenizer: () => {} };
+	return {
+		...fromTask((noise) => at(noise ?? full)),
+		bytesPerToken: null,
+		floor: null,
+		hasNoise: true,
+		text: null,
+		saveTokenizer: () => {},
+	};
 }
 
 /** The part of a subject that any task gives; without noise: the task at full length. */
@@ -86,7 +97,11 @@ function fromTask(taskAt: (noise?: number) => Task) {
 /** Evaluation batches without their padding. */
 function* realSequences(task: Task, batch: number): Generator<EvaluationBatch> {
 	for (const { ids, targets, sequences } of task.evaluationBatches(batch)) {
-		yield { ids: ids.subarray(0, sequences * task.length), targets: targets.subarray(0, sequences * task.outputLength), sequences };
+		yield {
+			ids: ids.subarray(0, sequences * task.length),
+			targets: targets.subarray(0, sequences * task.outputLength),
+			sequences,
+		};
 	}
 }
 
@@ -99,7 +114,10 @@ function* take<T>(items: Iterable<T>, limit: number | null): Generator<T> {
 }
 
 /** The model that a configuration asks for, for data of this vocabulary and these outputs. */
-export function modelConfig({ data, model }: Config, { vocabulary, outputs }: Pick<Subject, "vocabulary" | "outputs">): ModelConfig {
+export function modelConfig(
+	{ data, model }: Config,
+	{ vocabulary, outputs }: Pick<Subject, "vocabulary" | "outputs">,
+): ModelConfig {
 	const { kind, variant, width, heads, layers, positions, activation, bias, dropout, tied, form } = model;
 	const { from, to } = windowRange(model.window);
 	return {

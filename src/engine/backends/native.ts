@@ -72,7 +72,8 @@ class NativeRuntime implements Runtime {
 	readonly #library: Library;
 	#pointer: bigint;
 	readonly #spaces = new Map<Space, ArrayBuffer>();
-	#running = false;
+	/** Words of the job under way: the library reads them from another thread, so they must not be collected. */
+	#job: Int32Array | undefined;
 
 	constructor(library: Library, threads: number, isa: string) {
 		const pointer = library.create(threads, isaNumbers[isa] ?? -1) as bigint | null;
@@ -111,19 +112,19 @@ class NativeRuntime implements Runtime {
 	}
 
 	async run(job: Job): Promise<void> {
-		if (this.#running) throw new Error("[native] expected one job at a time");
-		this.#running = true;
+		this.#refuseSecondJob();
+		const words = encodeJob(job);
+		this.#job = words;
 		try {
-			const words = encodeJob(job);
 			const status = await callAsync<number>(this.#library.run, this.#pointer, words, words.length);
 			if (status !== 0) throw failure("native job", status);
 		} finally {
-			this.#running = false;
+			this.#job = undefined;
 		}
 	}
 
 	runSync(job: Job): void {
-		if (this.#running) throw new Error("[native] expected one job at a time");
+		this.#refuseSecondJob();
 		const words = encodeJob(job);
 		const status = this.#library.run(this.#pointer, words, words.length) as number;
 		if (status !== 0) throw failure("native job", status);
@@ -138,9 +139,14 @@ class NativeRuntime implements Runtime {
 	}
 
 	async close(): Promise<void> {
+		this.#refuseSecondJob();
 		if (this.#pointer) this.#library.destroy(this.#pointer);
 		this.#pointer = 0n;
 		this.#spaces.clear();
+	}
+
+	#refuseSecondJob(): void {
+		if (this.#job) throw new Error("[native] expected one job at a time");
 	}
 
 	#stretch(space: Space, offset: number, like: Float32Array | Int32Array): Float32Array | Int32Array {
