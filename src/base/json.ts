@@ -13,6 +13,7 @@ export interface JsonLimits {
 
 const defaultSize = 64 * 2 ** 20;
 const defaultDepth = 64;
+const damaged = { hint: "The file is damaged or of another program: restore it from a copy, or make it again." };
 
 /** A JSON object, once `expectObject` has seen it. */
 export type JsonObject = Record<string, unknown>;
@@ -27,27 +28,32 @@ export function parseJson(text: string, where: string, limits: JsonLimits = {}):
 		throw new RivuletError(
 			"json-too-large",
 			`${where} has ${text.length} characters, more than the ${maxSize} allowed`,
+			damaged,
 		);
 	}
 	checkStructure(text, where, maxDepth);
 	try {
 		return JSON.parse(text);
 	} catch (error) {
-		throw new RivuletError("json-invalid", `${where} is not valid JSON: ${(error as Error).message}`, { cause: error });
+		throw new RivuletError("json-invalid", `${where} is not valid JSON: ${(error as Error).message}`, {
+			...damaged,
+			cause: error,
+		});
 	}
 }
 
 /** Reads and parses a JSON file (UTF-8). */
 export function readJson(path: string, limits: JsonLimits = {}): unknown {
 	const bytes = readFileLimited(path, limits.maxSize ?? defaultSize);
-	if (!isUtf8(bytes)) throw new RivuletError("json-invalid", `${path} is not valid JSON: it is not UTF-8 text`);
+	if (!isUtf8(bytes))
+		throw new RivuletError("json-invalid", `${path} is not valid JSON: it is not UTF-8 text`, damaged);
 	return parseJson(bytes.toString("utf8"), path, limits);
 }
 
 /** The value as an object, or an error that says what was found instead. */
 export function expectObject(value: unknown, where: string): JsonObject {
 	if (typeof value === "object" && value !== null && !Array.isArray(value)) return value as JsonObject;
-	throw new RivuletError("json-shape", `${where}: expected an object, found ${nameOf(value)}`);
+	throw new RivuletError("json-shape", `${where}: expected an object, found ${nameOf(value)}`, damaged);
 }
 
 /** A short name of a JSON value for messages: "an array", "the string \"abc\"", "null". */
@@ -78,7 +84,11 @@ function checkStructure(text: string, where: string, maxDepth: number): void {
 		} else if (character === "{" || character === "[") {
 			names.push(character === "{" ? new Set() : undefined);
 			if (names.length > maxDepth) {
-				throw new RivuletError("json-too-deep", `${where} nests more than ${maxDepth} levels deep (at character ${i})`);
+				throw new RivuletError(
+					"json-too-deep",
+					`${where} nests more than ${maxDepth} levels deep (at character ${i})`,
+					damaged,
+				);
 			}
 			atName = character === "{";
 		} else if (character === "}" || character === "]") {
@@ -106,6 +116,7 @@ function addName(names: Set<string>, quoted: string, where: string): void {
 			return;
 		}
 	}
-	if (names.has(name)) throw new RivuletError("json-duplicate", `${where} has the name ${name} twice in one object`);
+	if (names.has(name))
+		throw new RivuletError("json-duplicate", `${where} has the name ${name} twice in one object`, damaged);
 	names.add(name);
 }
