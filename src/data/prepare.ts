@@ -7,7 +7,7 @@ import { cacheFolder, digestText, openTokens, type ProgressListener, type TextDi
 import { openSources, readAll, spoolStandardInput, type TextSource } from "./source.ts";
 import { taleSource, tales, taleWindowFloor } from "./tales/tales.ts";
 import { TextTask } from "./text-task.ts";
-import { countBytes, slice, type TokenFile } from "./token-file.ts";
+import { countBytes, type StoredTokens, slice, type TokenFile } from "./token-file.ts";
 import {
 	ByteTokenizer,
 	byteLengths,
@@ -51,27 +51,45 @@ export interface PreparedText {
 export async function prepareText(
 	options: TextOptions & { readonly path: readonly string[]; readonly validation: readonly string[] },
 ): Promise<PreparedText> {
-	const folder = cacheFolder(options.cache);
-	const standardInputs = [...options.path, ...options.validation].filter((path) => path === "-").length;
-	if (standardInputs > 1) {
-		throw new RivuletError(
-			"data-input-twice",
-			`standard input (-) is named ${standardInputs} times, and can be read once`,
-			{
-				exitStatus: 2,
-			},
-		);
+	const { path, validation } = options;
+	if (path.includes("-") && validation.includes("-")) {
+		throw new RivuletError("data-input-twice", "standard input (-) is named for training and for validation", {
+			exitStatus: 2,
+			hint: "It can be read once: name a file for one of them.",
+		});
 	}
-	const input = standardInputs > 0 ? await spoolStandardInput(folder) : undefined;
-	const open = (paths: readonly string[]) =>
-		input === undefined
-			? openSources(paths)
-			: paths.flatMap((path) => (path === "-" ? [input.source] : openSources(path)));
+	const folder = cacheFolder(options.cache);
+	return await withInput([...path, ...validation], folder, async (input) => {
+		const held = validation.length > 0 ? openSources(validation, input) : undefined;
+		return await prepare(openSources(path, input), held, folder, options);
+	});
+}
+
+/** The tokens of a text for a tokenizer that exists, to evaluate on. Close them when done. Errors as `prepareText`. */
+export async function openText(
+	paths: readonly string[],
+	tokenizer: Tokenizer,
+	{ cache, onProgress }: Pick<TextOptions, "cache" | "onProgress"> = {},
+): Promise<StoredTokens> {
+	const folder = cacheFolder(cache);
+	return await withInput(paths, folder, async (input) => {
+		const sources = openSources(paths, input);
+		return await openTokens(sources, await digestSome(sources, onProgress), tokenizer, folder, onProgress);
+	});
+}
+
+/** Work on sources of which standard input may be one: it is copied to a file first, and the copy is removed after. */
+async function withInput<T>(
+	paths: readonly string[],
+	folder: string,
+	work: (input?: TextSource) => Promise<T>,
+): Promise<T> {
+	if (!paths.includes("-")) return await work();
+	const { source, remove } = await spoolStandardInput(folder);
 	try {
-		const validation = options.validation.length > 0 ? open(options.validation) : undefined;
-		return await prepare(open(options.path), validation, folder, options);
+		return await work(source);
 	} finally {
-		input?.remove();
+		remove();
 	}
 }
 

@@ -34,19 +34,23 @@ export function fileSource(path: string, name = path): TextSource {
 	return { name, size, read: () => readText(path, name) };
 }
 
-async function* readText(path: string, name: string): AsyncGenerator<string> {
+async function* decode(chunks: AsyncIterable<Uint8Array | string>, name: string): AsyncGenerator<string> {
 	const reader = new Utf8Reader(name);
+	for await (const chunk of chunks) {
+		const text = reader.push(typeof chunk === "string" ? Buffer.from(chunk) : chunk);
+		if (text.length > 0) yield text;
+	}
+	reader.end();
+}
+
+async function* readText(path: string, name: string): AsyncGenerator<string> {
 	const file = createReadStream(path, { highWaterMark: chunkBytes });
 	const compressed = path.endsWith(".gz");
 	const gunzip = compressed ? createGunzip({ chunkSize: chunkBytes }) : undefined;
 	// pipe() does not pass errors on.
 	if (gunzip !== undefined) file.on("error", (error) => gunzip.destroy(error)).pipe(gunzip);
 	try {
-		for await (const chunk of gunzip ?? file) {
-			const text = reader.push(chunk as Buffer);
-			if (text.length > 0) yield text;
-		}
-		reader.end();
+		yield* decode(gunzip ?? file, name);
 	} catch (error) {
 		const code = (error as NodeJS.ErrnoException).code ?? "";
 		if (code.startsWith("Z_")) {
@@ -64,22 +68,24 @@ async function* readText(path: string, name: string): AsyncGenerator<string> {
 
 /**
  * The sources that `paths` name, in order: a file as it is; a folder's files at any depth, hidden ones left out; a glob's
- * matches, sorted by name; the sources' texts follow each other as `cat` would print them. "-" (standard input) is not
- * accepted here: see `spoolStandardInput`.
+ * matches, sorted by name; "-" is `input`. The sources' texts follow each other as `cat` would print them.
  * @throws RivuletError file-missing, data-no-files, or what reading gives.
  */
-export function openSources(paths: string | readonly string[]): TextSource[] {
-	const found: string[] = [];
-	for (const path of typeof paths === "string" ? [paths] : paths) {
-		const kind = kindOf(path);
-		if (kind === "file") found.push(path);
-		else if (kind === "folder") found.push(...listFiles(path));
-		else if (isDynamicPattern(path)) found.push(...matches(path));
-		else throw fileError(Object.assign(new Error("missing"), { code: "ENOENT" }), "read", path);
+export function openSources(paths: readonly string[], input: TextSource = standardInput()): TextSource[] {
+	const found = new Map<string, TextSource>(); // by full path, so that no file comes twice
+	for (const path of paths) {
+		if (path === "-") found.set(path, input);
+		else for (const file of filesOf(path)) if (!found.has(resolve(file))) found.set(resolve(file), fileSource(file));
 	}
-	const first = new Map<string, string>();
-	for (const path of found) if (!first.has(resolve(path))) first.set(resolve(path), path);
-	return [...first.values()].map((path) => fileSource(path));
+	return [...found.values()];
+}
+
+function filesOf(path: string): string[] {
+	const kind = kindOf(path);
+	if (kind === "file") return [path];
+	if (kind === "folder") return listFiles(path);
+	if (isDynamicPattern(path)) return matches(path);
+	throw fileError(Object.assign(new Error("missing"), { code: "ENOENT" }), "read", path);
 }
 
 function kindOf(path: string): "file" | "folder" | undefined {
@@ -106,13 +112,25 @@ function matches(pattern: string, problem = `no file matches ${pattern}`): strin
 	return files.sort((a, b) => (a < b ? -1 : a > b ? 1 : 0));
 }
 
-/**
- * Standard input can be read once, and training reads its text more than once: so it is copied to a file in `folder`.
- * Call `remove` when done with the source.
- */
+type Input = AsyncIterable<Uint8Array | string>;
+
+/** Standard input as it comes. It can be read once; what needs it more often takes `spoolStandardInput`. */
+export function standardInput(input: Input = process.stdin): TextSource {
+	let taken = false;
+	return {
+		name: "standard input",
+		read() {
+			if (taken) throw new Error("[source] expected one reading of standard input, got a second");
+			taken = true;
+			return decode(input, "standard input");
+		},
+	};
+}
+
+/** Standard input copied to a file in `folder`, to be read more than once. Call `remove` when done with the source. */
 export async function spoolStandardInput(
 	folder: string,
-	input: AsyncIterable<Uint8Array | string> = process.stdin,
+	input: Input = process.stdin,
 ): Promise<{ source: TextSource; remove: () => void }> {
 	const path = join(folder, `standard-input-${randomBytes(6).toString("hex")}.txt`);
 	const file = new AtomicFile(path);

@@ -18,6 +18,7 @@ import {
 	type DataProgress,
 	digestText,
 	openTales,
+	openText,
 	openTokens,
 	prepareText,
 	readLines,
@@ -171,6 +172,18 @@ describe("prepareText", () => {
 		expect((await failure("abc", { path: [join(folder, "none.txt")] })).code).toBe("file-missing");
 		for (const split of [0, 1, -1, Number.NaN]) expect((await failure("abc", { split })).exitStatus).toBe(2);
 		expect(readdirSync(cache).filter((name) => name.endsWith(".partial"))).toEqual([]);
+	});
+});
+
+describe("openText", () => {
+	test("gives the tokens of any text for a tokenizer that exists", async () => {
+		const tokens = await openText([put("a.txt", "héllo")], new ByteTokenizer(), { cache });
+		expect(Buffer.from(idsOf(tokens)).toString()).toBe("héllo");
+		expect([tokens.bytes, tokens.vocabularySize]).toEqual([6, 256]);
+		tokens.close();
+		expect((await failureOf(() => openText([put("a.txt", "")], new ByteTokenizer(), { cache }))).code).toBe(
+			"data-empty",
+		);
 	});
 });
 

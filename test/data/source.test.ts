@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { gzipSync } from "node:zlib";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { RivuletError } from "../../src/base/errors.ts";
-import { openSources, readAll, spoolStandardInput } from "../../src/data/source.ts";
+import { openSources, readAll, spoolStandardInput, standardInput } from "../../src/data/source.ts";
 
 let folder = "";
 beforeEach(() => {
@@ -21,7 +21,7 @@ function put(name: string, content: string | Uint8Array): string {
 
 async function textOf(paths: string | readonly string[]): Promise<string> {
 	let text = "";
-	for await (const chunk of readAll(openSources(paths))) text += chunk;
+	for await (const chunk of readAll(openSources(typeof paths === "string" ? [paths] : paths))) text += chunk;
 	return text;
 }
 
@@ -62,7 +62,7 @@ describe("openSources", () => {
 		const path = put("a.txt", text);
 		let joined = "";
 		let chunks = 0;
-		for await (const chunk of readAll(openSources(path))) {
+		for await (const chunk of readAll(openSources([path]))) {
 			chunks++;
 			joined += chunk;
 		}
@@ -94,6 +94,30 @@ describe("openSources", () => {
 		const error = await failureOf(() => textOf(folder));
 		expect(error.code).toBe("text-binary");
 		expect(error.message).toContain("b.bin is not text: byte 2 is NUL");
+	});
+});
+
+describe("standard input", () => {
+	test("is read as it comes, once, between other sources", async () => {
+		async function* input() {
+			yield Buffer.from([0x61, 0xc3]);
+			yield Buffer.from([0xa9]);
+		}
+		const sources = openSources([put("a.txt", "A"), "-", put("b.txt", "B")], standardInput(input()));
+		let text = "";
+		for await (const chunk of readAll(sources)) text += chunk;
+		expect(text).toBe("AaéB");
+		expect(() => sources[1].read()).toThrow("a second");
+	});
+
+	test("that is not text is refused by name", async () => {
+		async function* input() {
+			yield Buffer.from([0x61, 0xff]);
+		}
+		const error = await failureOf(async () => {
+			for await (const _ of standardInput(input()).read());
+		});
+		expect(error.message).toContain("standard input is not UTF-8 text: byte 1");
 	});
 });
 
