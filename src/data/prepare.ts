@@ -20,6 +20,7 @@ import {
 	trainBytePairs,
 } from "./tokenizers/index.ts";
 
+/** How a text is cut into tokens, windows and parts. */
 export interface TextOptions {
 	/** A kind, made for this text, or a tokenizer that exists. */
 	readonly tokenizer: TokenizerKind | Tokenizer;
@@ -34,6 +35,7 @@ export interface TextOptions {
 	readonly onProgress?: ProgressListener;
 }
 
+/** A text ready to learn from. */
 export interface PreparedText {
 	readonly task: TextTask;
 	readonly tokenizer: Tokenizer;
