@@ -54,7 +54,7 @@ static Failure readInstruction(Program& program, const Isa& isa, const int32_t* 
 	const KernelEntry* entry = kernelAt(isa, words[0]);
 	if (!entry) return unknownKernel;
 	int32_t parts = words[2], ins = words[3], outs = words[4], attributes = words[5];
-	if (parts < 1) return malformed;
+	if (parts < 1 || parts > maximumCount) return malformed;
 	if (parts > 1 && !program.update) return wrongSpace;
 	if (ins != length(entry->inputs) || outs != length(entry->outputs) || attributes != entry->attributes) return wrongOperands;
 	if (size != instructionWords + operandWords * (ins + outs) + attributes) return malformed;

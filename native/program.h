@@ -21,6 +21,8 @@ enum Failure {
 };
 
 constexpr int32_t maximumOperands = 8;
+// Of parts of an instruction, and of slices of a job: far beyond any use, so that wrong words do not run for hours.
+constexpr int32_t maximumCount = 1 << 20;
 
 struct Operand {
 	int32_t space;

@@ -344,7 +344,7 @@ static Failure readJob(Job& job, const int32_t* words, int32_t count) {
 	job.gradientWords = words[5];
 	job.microBatches = words[6];
 	job.updates = words[7];
-	if (job.slices < 0 || job.gradientWords < 0 || job.microBatches < 0 || job.updates < 0) return malformed;
+	if (job.slices < 0 || job.slices > maximumCount || job.gradientWords < 0 || job.microBatches < 0 || job.updates < 0) return malformed;
 	if (count != jobWords + (int64_t)job.microBatches * microBatchWords + (int64_t)job.updates * updateWords) return malformed;
 	job.microBatchWords = words + jobWords;
 	job.updateWords = job.microBatchWords + (int64_t)job.microBatches * microBatchWords;

@@ -10,7 +10,7 @@ import { encodeJob, encodeProgram, failure, spaceNumber } from "./encode.ts";
 
 const extension = { darwin: "dylib", win32: "dll" }[process.platform as string] ?? "so";
 /** Built by scripts/build-native.mjs; beside src/ when run from sources, in dist/ when built. */
-const libraryPath = [`../../../dist/native/librivulet.${extension}`, `../../native/librivulet.${extension}`]
+export const libraryPath = [`../../../dist/native/librivulet.${extension}`, `../../native/librivulet.${extension}`]
 	.map((path) => fileURLToPath(new URL(path, import.meta.url)))
 	.find((path) => existsSync(path));
 
