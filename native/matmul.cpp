@@ -32,6 +32,9 @@ static void multiplyBlock(Strided a, const float* panel, int32_t depth, float* c
 #pragma GCC unroll 4
 		for (int v = 0; v < panelVectors; v++) sums[r][v] = fresh ? vf{} : load(c + r * ld + v * width);
 	const float* at = a.data;
+#if defined(__wasm__)
+#pragma clang loop unroll_count(4)
+#endif
 	for (int32_t k = 0; k < depth; k++, at += a.column, panel += panelColumns) {
 		vf b[panelVectors];
 #pragma GCC unroll 4

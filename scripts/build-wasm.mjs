@@ -4,7 +4,18 @@
  */
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { commonFlags, fingerprint, headers, hostSources, kernelSources, markBuilt, root, sources, sourcePath, upToDate } from "./native-sources.mjs";
+import {
+	commonFlags,
+	fingerprint,
+	headers,
+	hostSources,
+	kernelSources,
+	markBuilt,
+	root,
+	sourcePath,
+	sources,
+	upToDate,
+} from "./native-sources.mjs";
 
 const flags = [
 	...commonFlags.filter((flag) => flag !== "-fno-trapping-math"),
@@ -44,7 +55,10 @@ async function build() {
 		files[object] = result[object];
 		objects.push(object);
 	}
-	const linked = await runClang(["clang++", "--target=wasm32-unknown-unknown", ...linkFlags, ...objects, "-o", "rivulet.wasm"], files);
+	const linked = await runClang(
+		["clang++", "--target=wasm32-unknown-unknown", ...linkFlags, ...objects, "-o", "rivulet.wasm"],
+		files,
+	);
 	mkdirSync(join(root, "dist", "wasm"), { recursive: true });
 	writeFileSync(`${output}.new`, linked["rivulet.wasm"]);
 	renameSync(`${output}.new`, output);
