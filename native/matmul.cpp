@@ -113,10 +113,21 @@ struct Product {
 	int32_t firstRow, rows, depth, columns;
 };
 
-enum ScratchSlot { panelSlot, sumSlot, maskSlot };
+enum ScratchSlot { panelSlot, blockSlot, sumSlot, maskSlot };
 
 // Blocks of nearly equal size: block i of `count` begins at row split(rows, i, count).
 static int32_t split(int32_t rows, int32_t i, int32_t count) { return (int32_t)((int64_t)rows * i / count); }
+
+// A block of a transposed a, whose rows are contiguous, as one stream: depth times its rows.
+static Strided copyBlock(Strided a, int32_t rows, int32_t depth, float* out) {
+	float* to = out;
+	for (int32_t k = 0; k < depth; k++, to += rows)
+		for (int32_t r = 0; r < rows; r += width) {
+			int32_t left = rows - r;
+			store(to + r, load(a.at(r, k), left < width ? left : width));  // what is too much is overwritten by the next k
+		}
+	return {out, 1, rows};
+}
 
 // Where the sums of a block and a panel go: straight to their place, or to a tile when they are not whole or not done.
 static void multiplyPanel(const Product& p, const Epilogue& e, Strided a, const float* panel, int32_t row, int32_t rows, int32_t column,
@@ -155,8 +166,11 @@ static void multiplyOne(const Product& p, const Epilogue& e, int32_t firstPanel,
 	if (chunk < 1) chunk = 1;
 	const int32_t blocks = (p.rows + blockRows - 1) / blockRows;
 	float* panels = p.packed ? nullptr : scratch.get(panelSlot, (size_t)chunk * stretch * panelColumns);
+	// A narrow block of a transposed a uses a small part of each line it touches: copied where many panels read it.
+	const bool copies = width < 16 && p.a.column != 1 && endPanel - firstPanel >= 8;
+	float* block = copies ? scratch.get(blockSlot, (size_t)blockRows * stretch + width) : nullptr;
 	float* sums = stretches > 1 && !e.plain() ? scratch.get(sumSlot, (size_t)p.rows * p.columns) : nullptr;
-	if ((!p.packed && !panels) || (stretches > 1 && !e.plain() && !sums)) return;
+	if ((!p.packed && !panels) || (copies && !block) || (stretches > 1 && !e.plain() && !sums)) return;
 	for (int32_t from = firstPanel; from < endPanel; from += chunk) {
 		int32_t to = from + chunk < endPanel ? from + chunk : endPanel;
 		for (int32_t s = 0; s < stretches; s++) {
@@ -165,6 +179,7 @@ static void multiplyOne(const Product& p, const Epilogue& e, int32_t firstPanel,
 			for (int32_t i = 0; i < blocks; i++) {
 				int32_t row = split(p.rows, i, blocks), rows = split(p.rows, i + 1, blocks) - row;
 				Strided a = p.a.from(row, k);
+				if (block) a = copyBlock(a, rows, depth, block);
 				for (int32_t panel = from; panel < to; panel++) {
 					const float* b = p.packed ? p.packed + ((ptrdiff_t)panel * p.depth + k) * panelColumns
 					                          : panels + (ptrdiff_t)(panel - from) * depth * panelColumns;
