@@ -29,8 +29,12 @@ interface Process {
 	readonly err: string;
 }
 
-/** `rivulet train`; with `life`, it is sent SIGKILL at its end. */
-function train(flags: readonly string[], life?: () => Promise<void>): Promise<Process> {
+/** `rivulet train`; with `life`, it is sent the signal at its end. */
+function train(
+	flags: readonly string[],
+	life?: () => Promise<void>,
+	signal: "SIGKILL" | "SIGINT" = "SIGKILL",
+): Promise<Process> {
 	return new Promise((resolve, reject) => {
 		const child = spawn(process.execPath, [program, "train", ...flags], {
 			cwd: folder,
@@ -41,7 +45,7 @@ function train(flags: readonly string[], life?: () => Promise<void>): Promise<Pr
 		child.stderr.on("data", (chunk) => (text.err += chunk));
 		child.on("error", reject);
 		child.on("close", (status) => resolve({ status, ...text }));
-		life?.().then(() => child.kill("SIGKILL"));
+		life?.().then(() => child.kill(signal));
 	});
 }
 
@@ -142,4 +146,20 @@ describe.each(Object.entries(subjects))("%s", (name, flags) => {
 		expect(recorded.every((step, i) => i === 0 || step > recorded[i - 1])).toBe(true);
 		expect(recorded.at(-1)).toBe(steps);
 	});
+});
+
+test("Ctrl-C saves and ends with 130; going on gives the weights of an undisturbed run", async () => {
+	const path = join(folder, "stopped");
+	const flags = [...subjects["text, random windows, cosine"], ...common, "--resume", "auto", "--run", path];
+	const life = async () => {
+		while (progress(path) === 0) await pause(2);
+	};
+	const stopped = await train(flags, life, "SIGINT");
+	expect([stopped.status, stopped.err]).toEqual([130, ""]);
+	expect(stopped.out).toContain("interrupted and saved");
+	expect(progress(path)).toBeLessThan(steps);
+	const finished = await train([...flags, "--json"]);
+	expect([finished.status, finished.err]).toEqual([0, ""]);
+	expect(JSON.parse(finished.out)).toMatchObject({ ended: "steps", steps });
+	expect(bytesOf("stopped").map((bytes, i) => bytes.equals(bytesOf("text-whole")[i]))).toEqual([true, true]);
 });
