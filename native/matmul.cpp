@@ -32,8 +32,8 @@ static void multiplyBlock(Strided a, const float* panel, int32_t depth, float* c
 #pragma GCC unroll 4
 		for (int v = 0; v < panelVectors; v++) sums[r][v] = fresh ? vf{} : load(c + r * ld + v * width);
 	const float* at = a.data;
-#if defined(__wasm__)
-#pragma clang loop unroll_count(4)
+#if defined(__clang__)
+#pragma clang loop unroll(disable)  // unrolled, it needs more registers than V8 has: a quarter slower
 #endif
 	for (int32_t k = 0; k < depth; k++, at += a.column, panel += panelColumns) {
 		vf b[panelVectors];
