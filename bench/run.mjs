@@ -6,6 +6,7 @@ const benchmarks = {
 	train: "training steps beside PyTorch: Shakespeare, copy and image configurations",
 	growth: "how time, memory and planning grow with the length of the sequence",
 	stream: "generation: speed and memory far into a stream, beside recomputing the window",
+	matmul: "the matrix product at the shapes of training, beside the machine's peak",
 	ops: "every op on every backend, beside the machine's peak",
 };
 

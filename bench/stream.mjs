@@ -1,6 +1,6 @@
 /**
  * Generation far into a stream: tokens/s and memory at position 1,000, 10,000 and 100,000, beside PyTorch generating the author's
- * way (the last N tokens again for each new one). `npm run bench -- stream [--threads 2] [--positions none] [--end 100000]`.
+ * way (the last N tokens again for each new one). `npm run bench -- stream [--threads 1] [--end 100000]`.
  */
 import { parseArgs } from "node:util";
 import { createRuntime } from "../dist/engine/index.js";
@@ -12,7 +12,7 @@ export async function main(args) {
 	const { values } = parseArgs({
 		args,
 		options: {
-			threads: { type: "string", default: "2" },
+			threads: { type: "string", default: "1" },
 			end: { type: "string", default: "100000" },
 			tokens: { type: "string", default: "2000" },
 		},
@@ -55,10 +55,10 @@ export async function main(args) {
 		});
 	}
 	await stream.close();
-	console.log(`one stream, C 384 w 16, ${threads} threads, one token after the other`);
+	console.log(`one stream, C 384 w 16, ${threads} ${threads === 1 ? "thread" : "threads"}, one token after the other`);
 	harness.table(rows);
 	const author = torch
-		? harness.peerGeneration(torch, { model: "published", config: peerConfig(task), threads, tokens: 20 })
+		? harness.peerGeneration(torch, { model: "published", config: peerConfig(task), threads: 2, tokens: 20 })
 		: null;
 	if (author) {
 		const ratio = result[0].tokensPerSecond / author;

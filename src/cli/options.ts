@@ -65,7 +65,7 @@ export interface RunFlags {
 export function addRunOptions(command: Command): Command {
 	return command
 		.option("--checkpoint <which>", "best (the default), last, or the number of a step", readCheckpoint)
-		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
+		.option("--threads <n>", "worker threads (default 1 to generate, all cores to evaluate)", integer("--threads", 1))
 		.addOption(
 			new Option("--backend <name>", "engine backend").choices(["auto", "native", "wasm", "reference"]).default("auto"),
 		)
