@@ -129,6 +129,13 @@ static Strided copyBlock(Strided a, int32_t rows, int32_t depth, float* out) {
 	return {out, 1, rows};
 }
 
+// Ask for a tile of m that is needed after the next block: its rows are far apart, which no processor foresees.
+static void prefetch(const Matrix& m, int32_t row, int32_t rows, int32_t column) {
+	if (!m.data || column >= m.cols) return;
+	for (int32_t r = row; r < row + rows; r++)
+		for (int32_t c = 0; c < panelColumns; c += 16) __builtin_prefetch(m.row(r) + column + c);
+}
+
 // Where the sums of a block and a panel go: straight to their place, or to a tile when they are not whole or not done.
 static void multiplyPanel(const Product& p, const Epilogue& e, Strided a, const float* panel, int32_t row, int32_t rows, int32_t column,
                           int32_t depth, bool first, bool last, float* sums) {
@@ -136,8 +143,14 @@ static void multiplyPanel(const Product& p, const Epilogue& e, Strided a, const 
 	const bool plain = e.plain();
 	int32_t left = p.columns - column, columns = left < panelColumns ? left : panelColumns;
 	if (plain && columns == panelColumns) {
+		if (!first || e.accumulate) prefetch(e.y, row, rows, column + panelColumns);
 		block(a, panel, depth, e.y.row(row) + column, e.y.ld, first && !e.accumulate);
 		return;
+	}
+	if (last) {
+		prefetch(e.factor, row, rows, column);
+		prefetch(e.residual, row, rows, column);
+		prefetch(e.y, row, rows, column);
 	}
 	float tile[blockRows * panelColumns];
 	// Unfinished sums: in y itself when plain, else in `sums` (as large as one product of the batch).
