@@ -32,7 +32,7 @@ async function growWithLength(threads, rounds) {
 	try {
 		const seconds = await harness.interleave(arms, { rounds, steps: 1 });
 		const rows = [["N", "batch", "s/step", "tokens/s", "of N 256", "memory MB"]];
-		const result = arms.map((arm, i) => {
+		const result = arms.map((arm) => {
 			const middle = harness.median(seconds.get(arm.name));
 			const share = harness.speedup(seconds.get(arms[0].name), seconds.get(arm.name));
 			const memory = Math.round(arm.memory() / 1e6);
