@@ -1,4 +1,4 @@
-// Functions of a vector, without libm: exp, log, GELU and its slope. Errors are measured in test/engine/backends/native.test.ts.
+// Functions of a vector, without libm: exp, log, GELU and its slope. Errors are measured in test/engine/backends/functions.test.ts.
 // The coefficients are least-maximum fits of our own (Lawson's iteration on Chebyshev points).
 #pragma once
 #include "vector.h"

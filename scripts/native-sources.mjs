@@ -7,7 +7,7 @@ import { fileURLToPath } from "node:url";
 export const root = fileURLToPath(new URL("..", import.meta.url));
 const folder = join(root, "native");
 /** Compiled once; every other .cpp file holds kernels and is compiled once per instruction set. */
-const host = new Set(["runtime.cpp", "program.cpp", "threads.cpp", "memory.cpp"]);
+const host = new Set(["runtime.cpp", "job.cpp", "weights.cpp", "program.cpp", "threads.cpp", "memory.cpp"]);
 
 const names = readdirSync(folder).sort();
 export const sources = names.filter((name) => name.endsWith(".cpp"));
