@@ -59,12 +59,25 @@ static void* take(size_t size) {
 	return nullptr;
 }
 
+// The memory that is there from the start, behind the module's own data. It is large, so that growing is rare: an engine may
+// check bounds against a size that another thread's growth has not reached yet.
+extern "C" char __heap_base;
+static bool begun = false;
+
+static void begin() {
+	if (begun) return;
+	begun = true;
+	size_t start = rounded((size_t)&__heap_base);
+	insert((void*)start, __builtin_wasm_memory_size(0) * pageBytes - start);
+}
+
 void* allocate(size_t bytes) {
 	if (bytes == 0 || bytes > 0xfff00000u) return nullptr;
 	size_t size = rounded(bytes);
 	void* memory;
 	{
 		Locked guard;
+		begin();
 		memory = take(size);
 		if (!memory) {
 			size_t pages = (size + pageBytes - 1) / pageBytes;
@@ -86,8 +99,28 @@ void release(void* memory, size_t bytes) {
 
 }  // namespace rivulet
 
-// For calls the compiler itself may make; with bulk memory they are single instructions.
-extern "C" void __cxa_pure_virtual() { __builtin_trap(); }
+// What the compiler itself may call where there is no libc.
+extern "C" {
+typedef uint8_t Sixteen __attribute__((vector_size(16), aligned(1), may_alias));
+
+__attribute__((no_builtin("memset"))) void* memset(void* to, int value, size_t bytes) {
+	const Sixteen filled = Sixteen{} + (uint8_t)value;
+	uint8_t* at = (uint8_t*)to;
+	for (; bytes >= 16; bytes -= 16, at += 16) *(Sixteen*)at = filled;
+	for (; bytes > 0; bytes--) *at++ = (uint8_t)value;
+	return to;
+}
+
+__attribute__((no_builtin("memcpy"))) void* memcpy(void* __restrict to, const void* __restrict from, size_t bytes) {
+	uint8_t* at = (uint8_t*)to;
+	const uint8_t* source = (const uint8_t*)from;
+	for (; bytes >= 16; bytes -= 16, at += 16, source += 16) *(Sixteen*)at = *(const Sixteen*)source;
+	for (; bytes > 0; bytes--) *at++ = *source++;
+	return to;
+}
+
+void __cxa_pure_virtual() { __builtin_trap(); }
+}
 
 #else
 #include <stdint.h>

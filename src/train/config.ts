@@ -239,12 +239,10 @@ const train = z.strictObject({
 			"windows whose activations are computed again in the backward pass instead of stored; auto when memory is short",
 		unit: "windows",
 		expects: "auto, off, or an integer >= 1",
-		resumable: true,
 	}),
 	memory: key(positive.default(1500), {
 		description: "memory for activations above which recompute auto turns on",
 		unit: "MB",
-		resumable: true,
 	}),
 	curriculum: curriculum.prefault({}),
 });

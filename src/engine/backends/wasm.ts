@@ -50,8 +50,11 @@ async function join({ module, memory, runtime, stack, member }, post, onMessage)
 }`;
 
 const stackBytes = 1 << 18;
-/** In pages of 64 KiB: room for the module's own data, and the 4 GiB that 32-bit addresses reach. */
-const pages = { initial: 64, maximum: 65536 };
+/**
+ * In pages of 64 KiB: 1 GiB from the start, which costs nothing until it is written to, and the 4 GiB that 32-bit addresses reach. Growth while
+ * workers run is avoided (native/memory.cpp).
+ */
+const pages = { initial: 16384, maximum: 65536 };
 
 type Exports = Record<string, (...values: number[]) => number>;
 
