@@ -93,7 +93,10 @@ export function configValue(config: Config, key: ConfigKey): unknown {
 /** A value as it is written in tables and messages. */
 export function valueText(value: unknown): string {
 	if (value === null || value === undefined) return "none";
-	if (Array.isArray(value)) return value.length === 0 ? "none" : value.join(",");
+	if (Array.isArray(value))
+		return value.length === 0
+			? "none"
+			: value.map((item) => (typeof item === "object" ? JSON.stringify(item) : String(item))).join(",");
 	return typeof value === "object" ? "a group of keys" : String(value);
 }
 
