@@ -8,7 +8,20 @@ import { join, posix, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import ts from "typescript";
 
-const layers = ["base", "engine", "nn", "models", "data", "train", "stream", "laws", "studies", "serve", "cli"];
+const layers = [
+	"base",
+	"engine",
+	"nn",
+	"models",
+	"data",
+	"train",
+	"stream",
+	"report",
+	"laws",
+	"studies",
+	"serve",
+	"cli",
+];
 
 const source = resolve(process.argv[2] ?? fileURLToPath(new URL("../src", import.meta.url)));
 const files = readdirSync(source, { recursive: true })

@@ -29,7 +29,12 @@ export interface Column {
 export type Block =
 	/** Paragraphs in Markdown (emphasis, code, links, lists); escaped elsewhere. */
 	| { readonly kind: "text"; readonly markdown: string }
-	| { readonly kind: "table"; readonly columns: readonly Column[]; readonly rows: readonly (readonly Cell[])[]; readonly caption?: string }
+	| {
+			readonly kind: "table";
+			readonly columns: readonly Column[];
+			readonly rows: readonly (readonly Cell[])[];
+			readonly caption?: string;
+	  }
 	| { readonly kind: "chart"; readonly chart: Chart; readonly caption: string }
 	/** Preformatted text: commands, generated samples. */
 	| { readonly kind: "code"; readonly text: string; readonly caption?: string };
