@@ -85,7 +85,8 @@ function commit() {
 }
 
 /** A PyTorch peer that trains on demand, so that rivals can take turns. @param {Torch} torch @returns {Promise<Arm>} */
-export async function startPeer(torch, name, { model, config, threads, slices = 0 }) {
+export async function startPeer(torch, name, peer) {
+	const { model, config, threads, slices = 0, device = "cpu", precision = "fp32", compile = false } = peer;
 	const args = [
 		peerScript,
 		model,
@@ -96,6 +97,11 @@ export async function startPeer(torch, name, { model, config, threads, slices = 
 		threads,
 		"--slices",
 		slices,
+		"--device",
+		device,
+		"--precision",
+		precision,
+		...(compile ? ["--compile"] : []),
 	];
 	const child = spawn(torch.python, args.map(String), { env: torch.environment, stdio: ["pipe", "pipe", "inherit"] });
 	const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
@@ -104,10 +110,11 @@ export async function startPeer(torch, name, { model, config, threads, slices = 
 		if (done) throw new Error(`the peer ${name} ended before it answered`);
 		return JSON.parse(value);
 	};
-	const { parameters } = await answer();
+	const { parameters, start } = await answer();
 	return {
 		name,
 		parameters,
+		start,
 		async step(count) {
 			child.stdin.write(`step ${count}\n`);
 			return (await answer()).seconds;

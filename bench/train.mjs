@@ -1,10 +1,12 @@
 /**
  * Seconds per training step (forward, backward, clip, optimiser) beside PyTorch: same model, batch and threads, in turns.
+ * On a GPU: `--backend cuda` (train-cuda.mjs).
  * `npm run bench -- train [--tasks shakespeare,copy,image] [--threads 2] [--rounds 5] [--steps 2] [--backends native,wasm]`.
  */
 import { parseArgs } from "node:util";
 import * as harness from "./harness.mjs";
 import { peerConfig, startRivulet, tasks } from "./rivulet.mjs";
+import { compareOnCuda } from "./train-cuda.mjs";
 
 const peers = {
 	published: "a loop over windows of 2w rows, concatenating",
@@ -16,25 +18,27 @@ export async function main(args) {
 	const { values } = parseArgs({
 		args,
 		options: {
-			tasks: { type: "string", default: Object.keys(tasks).join(",") },
+			tasks: { type: "string" },
 			threads: { type: "string", default: "2" },
 			rounds: { type: "string", default: "5" },
-			steps: { type: "string", default: "2" },
+			steps: { type: "string" },
 			backends: { type: "string", default: "native,wasm" },
+			backend: { type: "string" },
 		},
 	});
+	if (values.backend === "cuda") return await compareOnCuda(values);
 	const torch = harness.findTorch();
 	const about = harness.header(torch);
-	const backends = values.backends.split(",");
+	const backends = (values.backend ?? values.backends).split(",");
 	const threads = Number(values.threads);
 	harness.checkCorrectness(torch, Object.keys(peers), backends);
 	for (const [name, what] of Object.entries(torch ? peers : {})) console.log(`${name.padEnd(9)} PyTorch, ${what}`);
 	console.log();
 	const results = {};
-	for (const name of values.tasks.split(",")) {
+	for (const name of (values.tasks ?? Object.keys(tasks).join(",")).split(",")) {
 		if (!Object.hasOwn(tasks, name))
 			throw new Error(`unknown task ${name}; there are ${Object.keys(tasks).join(", ")}`);
-		const turns = { rounds: Number(values.rounds), steps: Number(values.steps) };
+		const turns = { rounds: Number(values.rounds), steps: Number(values.steps ?? 2) };
 		results[name] = await compare(name, { torch, backends, threads, turns });
 	}
 	harness.lastLine({ benchmark: "train", ...about, threads, results });

@@ -38,6 +38,8 @@ TASKS = {
              "alpha": 0.5, "activation": "relu", "dropout": 0.05, "optimizer": ADAM},
     "image": {"batch": 120, "length": 1024, "window": 32, "width": 32, "heads": 4, "vocabulary": 256, "outputs": 1,
               "classes": 10, "variant": "accumulate", "alpha": 0.5, "activation": "relu", "dropout": 0.05, "optimizer": ADAM},
+    "large": {"batch": 12, "length": 1024, "window": 32, "width": 768, "heads": 12, "vocabulary": 50304},
+    "transformer": {"batch": 12, "length": 1024, "window": 0, "width": 768, "heads": 12, "layers": 12, "vocabulary": 50304},
 }
 
 
@@ -153,9 +155,12 @@ class Model(nn.Module):
 class Trainer:
     """Forward, backward, clip, optimiser step; weight decay on tensors of two or more dimensions only."""
 
-    def __init__(self, model, options):
-        self.model, self.clip = model, options.get("clip_norm")
+    def __init__(self, model, options, half=False):
+        """half: bf16 operands, weights kept in fp32."""
+        self.model, self.clip, self.half = model, options.get("clip_norm"), half
         arguments = {"lr": options["lr"], "betas": tuple(options["betas"]), "eps": options["eps"]}
+        if next(model.parameters()).is_cuda:
+            arguments["fused"] = True
         parameters = list(model.parameters())
         if options["name"] == "adamw":
             groups = [
@@ -167,12 +172,13 @@ class Trainer:
             self.optimizer = torch.optim.Adam(parameters, **arguments)
 
     def gradients(self, ids, targets):
-        """Leaves gradients in the parameters; returns logits and loss."""
+        """Leaves gradients in the parameters; returns logits and loss, a tensor so that a GPU need not be waited for."""
         self.optimizer.zero_grad(set_to_none=True)
-        logits = self.model(ids)
-        loss = self.model.loss(logits, targets)
+        with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=self.half):
+            logits = self.model(ids)
+            loss = self.model.loss(logits, targets)
         loss.backward()
-        return logits.detach(), loss.item()
+        return logits.detach(), loss.detach()
 
     def update(self):
         if self.clip:

@@ -5,6 +5,7 @@
     peer.py MODEL time --config JSON            read lines "step N", train N steps on random data, answer {"seconds": [...]}
     peer.py MODEL generate --config JSON --tokens N   the author's way of generating: the last `length` tokens again for each
 
+--device cuda runs on a GPU, in --precision fp32, tf32 or bf16 (autocast, fp32 weights), --compile with torch.compile and CUDA graphs.
 MODEL: published; tuned, which is better PyTorch; sliced, which is tuned with slices of the batch in threads of their own;
 transformer, plain. --threads N (default 2), --slices N for sliced (default one per thread)."""
 
@@ -29,11 +30,11 @@ def build(name, config):
     return (Transformer if config.window == 0 else MODELS[name])(config).train()
 
 
-def trainer_of(name, model, options, slices=0):
-    if name in ("tuned", "sliced"):
+def trainer_of(name, model, options, slices=0, half=False):
+    if name in ("tuned", "sliced") and not half:
         keep_memory()
     if name != "sliced":
-        return Trainer(model, options)
+        return Trainer(model, options, half)
     threads = torch.get_num_threads()
     return SlicedTrainer(model, options, threads, slices or threads)
 
@@ -89,7 +90,7 @@ def check_case(name, path):
     logits, loss = trainer.gradients(ids, targets)
     worst = {
         "logits": distance(logits, tensors["expect.logits"]),
-        "loss": distance(torch.tensor([loss]), tensors["expect.loss"]),
+        "loss": distance(torch.as_tensor(loss).reshape(1), tensors["expect.loss"]),
         "gradients": max(distance(p.grad, tensors[f"expect.grad.{key}"]) for key, p in parameters.items()),
     }
     for step in range(3):
@@ -121,23 +122,46 @@ def versions():
     return {"torch": torch.__version__, "blas": blas(), "threads": torch.get_num_threads(), "python": sys.version.split()[0]}
 
 
-def time_steps(name, config, slices):
-    """One training step per turn, on one random batch, at the caller's pace, so that rivals can take turns."""
-    model = build(name, config)
-    trainer = trainer_of(name, model, config.optimizer, slices)
-    ids = torch.randint(config.vocabulary, (config.batch, config.length))
-    targets = torch.randint(config.classes or config.vocabulary, (config.batch, config.outputs or config.length))
-    say(ready=True, parameters=sum(p.numel() for p in model.parameters()), **versions())
+def time_steps(name, config, options):
+    """Training steps on one random batch, at the caller's pace, so that rivals can take turns. A GPU is waited for once per turn."""
+    cuda = options.device == "cuda"
+    torch.backends.cuda.matmul.allow_tf32 = options.precision != "fp32"
+    started = time.perf_counter()
+    model = build(name, config).to(options.device)
+    trainer = trainer_of(name, model, config.optimizer, options.slices, options.precision == "bf16")
+    if options.compile:
+        model.forward = torch.compile(model.forward, mode="reduce-overhead")
+    ids = torch.randint(config.vocabulary, (config.batch, config.length), device=options.device)
+    targets = torch.randint(
+        config.classes or config.vocabulary, (config.batch, config.outputs or config.length), device=options.device
+    )
+
+    def run(steps):
+        seconds = []
+        start = time.perf_counter()
+        for _ in range(steps):
+            if options.compile:
+                torch.compiler.cudagraph_mark_step_begin()
+            trainer.gradients(ids, targets)
+            trainer.update()
+            if not cuda:
+                seconds.append(time.perf_counter() - start)
+                start = time.perf_counter()
+        host = time.perf_counter() - start
+        if cuda:
+            torch.cuda.synchronize()
+            seconds = [(time.perf_counter() - start) / steps] * steps
+        return seconds, host / steps
+
+    if cuda:
+        run(4 if options.compile else 1)
+    say(ready=True, parameters=sum(p.numel() for p in model.parameters()), start=time.perf_counter() - started, **versions())
     for line in sys.stdin:
         if not line.startswith("step"):
             break
-        seconds = []
-        for _ in range(int(line.split()[1])):
-            start = time.perf_counter()
-            trainer.gradients(ids, targets)
-            trainer.update()
-            seconds.append(time.perf_counter() - start)
-        say(seconds=seconds)
+        seconds, host = run(int(line.split()[1]))
+        memory = torch.cuda.max_memory_allocated() if cuda else None
+        say(seconds=seconds, host=host if cuda else None, memory=memory)
 
 
 def generate(name, config, tokens):
@@ -162,6 +186,9 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--slices", type=int, default=0, help="of the batch, sliced only; 0: one per thread")
     parser.add_argument("--tokens", type=int, default=20)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(1)
@@ -170,7 +197,7 @@ def main():
     elif options.action == "check":
         check(options.model, options.directory)
     elif options.action == "time":
-        time_steps(options.model, Config(options.config), options.slices)
+        time_steps(options.model, Config(options.config), options)
     else:
         generate(options.model, Config(options.config), options.tokens)
 
