@@ -12,7 +12,7 @@ import { Curriculum } from "./curriculum.ts";
 import { allFinite, diagnose, hasDiverged, unsoundWeight } from "./diagnosis.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainEvent, TrainSummary } from "./events.ts";
-import { Learner } from "./learner.ts";
+import { type Batch, Learner } from "./learner.ts";
 import { learnerOptions, modelConfig, openSubject, type Subject } from "./prepare.ts";
 import { startRun } from "./resume.ts";
 import type { RunFolder } from "./run.ts";
@@ -75,6 +75,7 @@ class Trainer {
 	/** An evaluation of the present weights was to be made and was cut short: what follows from it is still to come. */
 	#evaluationDue = false;
 	#lastSample: string | undefined;
+	#ahead: { step: number; noise: number; batch: Batch } | null = null;
 	/** Of the steps since the last record. */
 	#losses: number[] = [];
 	#gradientNorm = 0;
@@ -165,8 +166,11 @@ class Trainer {
 		const step = this.#spent.steps + 1;
 		const learningRate = this.#schedule.rate(step, fractionDone(train, this.#spent));
 		const window = drawWindow(this.#learner.model.config.window, seed, step);
-		const batch = this.#subject.trainBatch(seed, step, train.batch * train.accumulate, this.#curriculum.noise);
-		const result = await this.#learner.step(batch, { learningRate, step, seed, window });
+		const batch = this.#takeBatch(step);
+		const running = this.#learner.step(batch, { learningRate, step, seed, window });
+		// The runtime is at work now: meanwhile this thread makes the next batch.
+		if (step !== train.steps) this.#ahead = this.#drawBatch(step + 1);
+		const result = await running;
 		const { loss, gradientNorm } = result;
 		if (hasDiverged(loss, gradientNorm, this.#subject.outcomes)) {
 			throw diagnose(this.#learner, step, { loss, gradientNorm, learningRate, sequences: batch.sequences });
@@ -188,6 +192,19 @@ class Trainer {
 			flopsPerSecond: this.#rate.recent.flops / this.#rate.recent.seconds,
 			secondsLeft: secondsLeft(train, this.#spent, this.#rate.recent),
 		});
+	}
+
+	/** The batch of a step, made during the step before where the noise is still the same. */
+	#takeBatch(step: number): Batch {
+		const ahead = this.#ahead;
+		const fits = ahead !== null && ahead.step === step && ahead.noise === this.#curriculum.noise;
+		return fits ? ahead.batch : this.#drawBatch(step).batch;
+	}
+
+	#drawBatch(step: number): { step: number; noise: number; batch: Batch } {
+		const { seed, train } = this.#config;
+		const { noise } = this.#curriculum;
+		return { step, noise, batch: this.#subject.trainBatch(seed, step, train.batch * train.accumulate, noise) };
 	}
 
 	/** Evaluate the present weights, unless that was just done. */
