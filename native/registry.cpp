@@ -6,11 +6,11 @@
 namespace rivulet::RIVULET_ISA {
 
 extern const KernelEntry matmulKernels[], attentionKernels[], attentionGradKernels[], decodeKernels[], elementwiseKernels[], gatherKernels[],
-    lossKernels[], normKernels[], optimizerKernels[], reduceKernels[];
+    lossKernels[], minGruKernels[], normKernels[], optimizerKernels[], reduceKernels[];
 
 static const KernelEntry* const files[] = {
     matmulKernels, attentionKernels, attentionGradKernels, decodeKernels, elementwiseKernels, gatherKernels,
-    lossKernels,   normKernels,      optimizerKernels,     reduceKernels, nullptr,
+    lossKernels,   minGruKernels,    normKernels,          optimizerKernels, reduceKernels, nullptr,
 };
 
 extern const Isa isa = {files, packedFloats, pack, burn};

@@ -20,6 +20,7 @@ import {
 import { gatherOp, scatterAddOp, writeRowsOp } from "./gather.ts";
 import { correctOp, crossEntropyGradOp, crossEntropyOp, softmaxOp } from "./loss.ts";
 import { matmulOp } from "./matmul.ts";
+import { minGruGradOp, minGruOp } from "./min-gru.ts";
 import { layerNormGradOp, layerNormOp, layerNormWeightGradOp } from "./norm.ts";
 import { adamOp, clipFactorOp, squareSumOp } from "./optimizer.ts";
 import { broadcastOp, columnSumOp, sumOp } from "./reduce.ts";
@@ -32,6 +33,7 @@ export { add, addRow, addScaled, clamp, copy, dot, lerp, mul, scale, scaleBy, su
 export { gather, scatterAdd, writeRows } from "./gather.ts";
 export { correct, crossEntropy, softmax } from "./loss.ts";
 export { activations, matmul } from "./matmul.ts";
+export { minGru } from "./min-gru.ts";
 export { layerNorm } from "./norm.ts";
 export { adam, clipFactor, hyperWords, squareSum } from "./optimizer.ts";
 export { broadcast, columnSum, sum } from "./reduce.ts";
@@ -43,6 +45,8 @@ export const ops: readonly OpDefinition[] = [
 	attentionOp,
 	attentionGradOp,
 	decodeAttentionOp,
+	minGruOp,
+	minGruGradOp,
 	layerNormOp,
 	layerNormGradOp,
 	layerNormWeightGradOp,
