@@ -77,16 +77,16 @@ export const actions: Actions = {
 	},
 
 	async inspect({ run: path }) {
-		const [{ RunFolder }, { modelConfig, openSubject }, { modelFigures }, { createModel }] = await Promise.all([
-			import("../train/run.ts"),
-			import("../train/prepare.ts"),
-			import("../train/inspect.ts"),
-			import("../models/index.ts"),
-		]);
+		const [{ RunFolder }, { modelConfig, openSubject }, { modelFigures }, { createModel, describeModel }] =
+			await Promise.all([
+				import("../train/run.ts"),
+				import("../train/prepare.ts"),
+				import("../train/inspect.ts"),
+				import("../models/index.ts"),
+			]);
 		const run = RunFolder.open(path);
 		const { config } = run;
 		const model = modelConfig(config, await openSubject(config));
-		const { kind, variant, layers, width, heads } = model;
 		const threads = config.threads ?? Math.min(8, availableParallelism());
 		const figures = modelFigures(model, {
 			batch: config.train.batch,
@@ -94,13 +94,12 @@ export const actions: Actions = {
 			slices: config.train.slices,
 			threads,
 		});
-		const recurrent = `, ${variant}, window ${config.model.window}`;
 		const best = run.best();
 		const loss =
 			best === undefined ? null : (await run.loadCheckpoint(best, { optimizer: false })).state.validationLoss;
 		return {
 			run: path,
-			model: `${kind}${kind === "recurrent" ? recurrent : ""}, ${layers} ${layers === 1 ? "layer" : "layers"} of ${width}, ${heads} heads`,
+			model: describeModel(model),
 			...figures,
 			tensors: createModel(model).parameters.map(({ name, fileShape: shape }) => ({ name, shape })),
 			checkpoints: run.checkpoints(),

@@ -6,7 +6,7 @@ import type { Io } from "./io.ts";
 
 export interface InspectReport {
 	readonly run: string;
-	/** In words: "recurrent-transformer, forget, 1 layer of 384, 6 heads, window 16". */
+	/** In words: "recurrent transformer, forget, window 16, width 384, 6 heads, 1 layer". */
 	readonly model: string;
 	readonly parameters: number;
 	readonly tensors: readonly { readonly name: string; readonly shape: readonly number[] }[];

@@ -15,7 +15,7 @@ export type Outputs =
 
 /** Everything that decides a model's weights and graphs, with what `LayerConfig` says of one layer. */
 export interface ModelConfig extends LayerConfig {
-	readonly kind: "recurrent" | "transformer";
+	readonly kind: "recurrent" | "transformer" | "mingru";
 	/** V */
 	readonly vocabulary: number;
 	/** N: the length of a training sequence; the table of absolute positions has this many rows. */
@@ -29,6 +29,8 @@ export interface ModelConfig extends LayerConfig {
 	readonly variant: "forget" | "accumulate";
 	/** Initial or fixed value of alpha; accumulate only. */
 	readonly alpha: { readonly value: number; readonly learned: boolean };
+	/** State columns of a minGRU over the width; mingru only, 2 where it is not said. */
+	readonly expansion?: number;
 	/** `naive`: the equations as they stand, the specification that `fast` is tested against. */
 	readonly form: "fast" | "naive";
 }

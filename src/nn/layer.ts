@@ -21,19 +21,37 @@ export interface LayerConfig {
 	readonly dropout: number;
 }
 
+/** What mixes the rows of a sequence, between the norm and the residual: its projection in, (in, C), and out, (C, out). */
+export interface Mixer {
+	readonly into: { readonly name: string; readonly rows: number };
+	readonly out: { readonly name: string; readonly cols: number };
+}
+
+/** Queries, keys and values; and what the heads found. */
+export function attentionMixer(width: number): Mixer {
+	return { into: { name: "attn.c_attn", rows: 3 * width }, out: { name: "attn.c_proj", cols: width } };
+}
+
 /** Weights of layer `index`: normal(0, 0.02), output projections normal(0, 0.02 / sqrt(2 layers)); norms one, biases zero. */
-export function layerParameters(index: number, { width, layers, bias }: LayerConfig): ParameterSpec[] {
+export function layerParameters(
+	index: number,
+	{ width, layers, bias }: LayerConfig,
+	{ into, out }: Mixer = attentionMixer(width),
+): ParameterSpec[] {
 	const at = `transformer.h.${index}`;
 	const output = 0.02 / Math.sqrt(2 * layers);
 	const biased = (spec: ParameterSpec, name: string, length: number) =>
-		bias ? [spec, vectorParameter(`${name}.bias`, length, 0)] : [spec];
+		bias ? [spec, vectorParameter(`${at}.${name}.bias`, length, 0)] : [spec];
+	const norm = (name: string) => biased(vectorParameter(`${at}.${name}.weight`, width, 1), name, width);
+	const linear = (name: string, rows: number, cols: number, deviation: number) =>
+		biased(matrixParameter(`${at}.${name}.weight`, rows, cols, deviation), name, rows);
 	return [
-		...biased(vectorParameter(`${at}.ln_1.weight`, width, 1), `${at}.ln_1`, width),
-		...biased(matrixParameter(`${at}.attn.c_attn.weight`, 3 * width, width, 0.02), `${at}.attn.c_attn`, 3 * width),
-		...biased(matrixParameter(`${at}.attn.c_proj.weight`, width, width, output), `${at}.attn.c_proj`, width),
-		...biased(vectorParameter(`${at}.ln_2.weight`, width, 1), `${at}.ln_2`, width),
-		...biased(matrixParameter(`${at}.mlp.c_fc.weight`, 4 * width, width, 0.02), `${at}.mlp.c_fc`, 4 * width),
-		...biased(matrixParameter(`${at}.mlp.c_proj.weight`, width, 4 * width, output), `${at}.mlp.c_proj`, width),
+		...norm("ln_1"),
+		...linear(into.name, into.rows, width, 0.02),
+		...linear(out.name, width, out.cols, output),
+		...norm("ln_2"),
+		...linear("mlp.c_fc", 4 * width, width, 0.02),
+		...linear("mlp.c_proj", width, 4 * width, output),
 	];
 }
 
@@ -61,9 +79,9 @@ export class Layer {
 		return this.linear(g, this.norm(g, x, "ln_1"), "attn.c_attn");
 	}
 
-	/** What follows attention: h = x + proj(attended), then h + mlp(ln2(h)). Both (rows, C). */
-	finish(g: Graph, x: Blocks, attended: Tensor): Tensor {
-		const projected = this.linear(g, attended, "attn.c_proj");
+	/** What follows attention, or another mixer: h = x + projection(mixed), then h + mlp(ln2(h)). x and result (rows, C). */
+	finish(g: Graph, x: Blocks, mixed: Tensor, projection = "attn.c_proj"): Tensor {
+		const projected = this.linear(g, mixed, projection);
 		const h = add(g, x.rows, dropoutBlocks(g, { ...x, rows: projected }, this.#dropout));
 		const hidden = this.linear(g, this.norm(g, h, "ln_2"), "mlp.c_fc");
 		const active = this.config.activation === "gelu" ? gelu(g, hidden) : relu(g, hidden);

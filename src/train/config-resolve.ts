@@ -185,13 +185,13 @@ function check({ data, model, train }: Config): void {
 	const refuse = (message: string, hint: string) => {
 		throw usage("config-conflict", message, hint);
 	};
-	if (model.width % model.heads !== 0) {
+	if (model.kind !== "mingru" && model.width % model.heads !== 0) {
 		const near = largestDivisor(model.width, model.heads);
 		refuse(`model.heads ${model.heads} does not divide model.width ${model.width}`, `take --model.heads ${near}`);
 	}
 	const window = windowRange(model.window);
 	if (window.from > window.to) refuse(`model.window ${model.window} is empty`, "write the smaller number first");
-	if (model.kind === "transformer") {
+	if (model.kind !== "recurrent") {
 		if (model.variant !== "forget")
 			refuse("model.variant accumulate is for model.kind recurrent", "leave one of them out");
 		if (model.positions === "window")

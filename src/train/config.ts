@@ -84,8 +84,8 @@ const data = z.strictObject({
 });
 
 const model = z.strictObject({
-	kind: key(z.enum(["recurrent", "transformer"]).default("recurrent"), {
-		description: "architecture: the recurrent transformer, or the plain one as its baseline",
+	kind: key(z.enum(["recurrent", "transformer", "mingru"]).default("recurrent"), {
+		description: "architecture: the recurrent transformer, or its baselines: the plain one, or a minGRU",
 		common: true,
 	}),
 	variant: key(z.enum(["forget", "accumulate"]).default("forget"), {
@@ -120,6 +120,9 @@ const model = z.strictObject({
 	positions: key(z.enum(["absolute", "window", "none"]).default("absolute"), {
 		description: "learned positions: absolute (bounds the length), relative to the window, or none",
 		common: true,
+	}),
+	expansion: key(positive.max(64).default(2), {
+		description: "state columns of a minGRU, over the width",
 	}),
 	activation: key(z.enum(["gelu", "relu"]).default("gelu"), { description: "activation of the MLP", common: true }),
 	bias: key(z.boolean().default(false), { description: "biases in linear layers and norms", common: true }),

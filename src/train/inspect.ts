@@ -7,6 +7,7 @@ import {
 	evaluationProgram,
 	evaluationWindow,
 	type ModelConfig,
+	stateWidth,
 	trainingProgram,
 } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
@@ -64,17 +65,19 @@ export function modelFigures(config: ModelConfig, { batch, length, slices, threa
 	};
 }
 
-/** FLOPs per sample as the author's note counts them (paper.md 1.5): orders, not exact counts. */
+/** FLOPs per sample as the author's note counts them (paper.md 1.5): orders, not exact counts. It has no minGRU: counted alike. */
 export function paperFlops(config: ModelConfig, N: number): number {
 	const { layers: L, width: D, kind, variant } = config;
 	const w = evaluationWindow(config);
 	if (kind === "transformer") return L * (N * N * D + N * D * D);
+	if (kind === "mingru") return L * N * (D + D * D);
 	if (variant === "forget" && w === 1) return L * N * (4 * D + 2 * D * D);
 	return L * (N / w) * (4 * D * w * w + 2 * w * D * D + (variant === "accumulate" ? 2 : 0));
 }
 
 function stateBytes(config: ModelConfig): number | null {
 	if (config.kind === "transformer") return null;
+	if (config.kind === "mingru") return 4 * config.layers * stateWidth(config);
 	const window = evaluationWindow(config);
 	const blocks = config.variant === "accumulate" ? 2 : 1;
 	return 4 * (config.layers * blocks * window * config.width + window);

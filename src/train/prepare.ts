@@ -118,7 +118,7 @@ export function modelConfig(
 	{ data, model }: Config,
 	{ vocabulary, outputs }: Pick<Subject, "vocabulary" | "outputs">,
 ): ModelConfig {
-	const { kind, variant, width, heads, layers, positions, activation, bias, dropout, tied, form } = model;
+	const { kind, variant, width, heads, layers, positions, activation, bias, dropout, tied, expansion, form } = model;
 	const { from, to } = windowRange(model.window);
 	return {
 		kind,
@@ -131,6 +131,7 @@ export function modelConfig(
 		bias,
 		dropout,
 		tied,
+		expansion,
 		form,
 		vocabulary,
 		outputs,

@@ -1,4 +1,5 @@
 /** How a batch is cut: into slices, whose gradients are summed in order, and these into micro-batches that fit the cache. */
+import type { ModelConfig } from "../models/index.ts";
 
 export interface Cut {
 	readonly slice: number;
@@ -33,6 +34,6 @@ export function cutBatch(sequences: number, slices: number, rowsPerSequence: num
 }
 
 /** Rows that one sequence brings to a product: a block of it, or all of it where there is no recurrence. */
-export function rowsPerSequence(kind: "recurrent" | "transformer", length: number, window: number): number {
-	return kind === "transformer" ? length : Math.min(length, window);
+export function rowsPerSequence(kind: ModelConfig["kind"], length: number, window: number): number {
+	return kind === "recurrent" ? Math.min(length, window) : length;
 }

@@ -3,7 +3,7 @@
  * learner.ts's, where things are kept run.ts's.
  */
 import { createRuntime } from "../engine/backends/index.ts";
-import { createModel, evaluationWindow } from "../models/index.ts";
+import { createModel, describeModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
 import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts";
 import type { Checkpoint, TrainState, Weight } from "./checkpoint.ts";
@@ -307,17 +307,12 @@ class Trainer {
 
 	#announce(): void {
 		const { model, session } = this.#learner;
-		const { kind, variant, width, heads, layers } = model.config;
-		const shape =
-			kind === "recurrent"
-				? `recurrent transformer, ${variant}, window ${evaluationWindow(model.config)}`
-				: "transformer";
 		this.#emit({
 			kind: "start",
 			run: this.#run.path,
 			step: this.#spent.steps,
 			data: this.#subject.description,
-			model: `${shape}, width ${width}, ${heads} heads, ${layers} ${layers === 1 ? "layer" : "layers"}`,
+			model: describeModel(model.config),
 			parameters: parameterCount(model.parameters),
 			backend: session.runtime.description,
 			...this.#floor,
