@@ -1,6 +1,5 @@
 /** A model in words, for people. */
-import { stateWidth } from "./min-gru.ts";
-import type { ModelConfig } from "./model.ts";
+import { type ModelConfig, stateWidth } from "./model.ts";
 
 /** "recurrent transformer, forget, window 16, width 384, 6 heads, 1 layer". */
 export function describeModel(config: ModelConfig): string {

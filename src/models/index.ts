@@ -12,8 +12,8 @@ export function createModel(config: ModelConfig): Model {
 }
 
 export { describeModel } from "./describe.ts";
-export { stateWidth } from "./min-gru.ts";
+export { minGruLayer } from "./min-gru.ts";
 export type { ForwardShape, LogitsPiece, Model, ModelConfig, Outputs } from "./model.ts";
-export { evaluationWindow, outputLength, outputSize } from "./model.ts";
+export { evaluationWindow, outputLength, outputSize, stateWidth } from "./model.ts";
 export { type EvaluationOutputs, evaluationProgram, trainingProgram } from "./programs.ts";
 export { MinGru, RecurrentTransformer, Transformer };

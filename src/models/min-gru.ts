@@ -12,15 +12,10 @@ import { type Blocks, blockOrder, dropoutBlocks } from "../nn/blocks.ts";
 import { Layer, layerParameters } from "../nn/layer.ts";
 import { type ParameterSpec, ParameterTable } from "../nn/parameters.ts";
 import { embed, endParameters, head, takeRows } from "./embedding.ts";
-import { type ForwardShape, type LogitsPiece, type Model, type ModelConfig, outputRows } from "./model.ts";
+import { type ForwardShape, type LogitsPiece, type Model, type ModelConfig, outputRows, stateWidth } from "./model.ts";
 
 const into = "gru.c_in";
 const out = "gru.c_proj";
-
-/** D: columns of the state of one layer. */
-export function stateWidth({ width, expansion = 2 }: ModelConfig): number {
-	return Math.max(1, Math.round(expansion * width));
-}
 
 /** Embedding, `config.layers` layers over the whole sequence, head. */
 export class MinGru implements Model {

@@ -74,6 +74,11 @@ export function outputSize(config: ModelConfig): number {
 	return config.outputs.kind === "class" ? config.outputs.classes : config.vocabulary;
 }
 
+/** D: columns of what one layer carries from row to row, or from block to block. */
+export function stateWidth({ kind, width, expansion = 2 }: ModelConfig): number {
+	return kind === "mingru" ? Math.max(1, Math.round(expansion * width)) : width;
+}
+
 /** The window that evaluation and streaming use: the middle of the range. */
 export function evaluationWindow({ window }: ModelConfig): number {
 	return Math.round((window.from + window.to) / 2);

@@ -16,7 +16,7 @@ import type { Program } from "../engine/program.ts";
 import { AccumulateScan, alphaOf } from "../models/accumulate-scan.ts";
 import { embed, head } from "../models/embedding.ts";
 import { ForgetScan } from "../models/forget-scan.ts";
-import type { ModelConfig } from "../models/index.ts";
+import { type ModelConfig, minGruLayer, stateWidth } from "../models/index.ts";
 import { keysValues } from "../nn/attend.ts";
 import { type Blocks, joinBlocks } from "../nn/blocks.ts";
 import { Layer } from "../nn/layer.ts";
@@ -149,10 +149,10 @@ function overwrite(g: Graph, from: Tensor, to: Tensor): void {
 	writeRows(g, from, to, g.constant(rows.fill(0), [rows.length, 1]));
 }
 
-/** Inputs of a boundary: `l.s` and, where it accumulates, `l.f` (w, C) for every layer l. */
+/** Inputs of a boundary: `l.s` and, where it accumulates, `l.f` (w, D) for every layer l. */
 function boundary({ g, shape }: Context): { f: Tensor | null; s: Tensor }[] {
 	const { config, window } = shape;
-	const input = (name: string) => g.input(name, [window, config.width], "f32");
+	const input = (name: string) => g.input(name, [window, stateWidth(config)], "f32");
 	return Array.from({ length: config.layers }, (_, l) => ({
 		s: input(`${l}.s`),
 		f: accumulates(config) ? input(`${l}.f`) : null,
@@ -192,6 +192,13 @@ export function blocksProgram(shape: StreamShape, count: number, first: boolean,
 	const before = first ? null : boundary(context);
 	const outputs = new Map<string, Tensor>();
 	for (let l = 0; l < config.layers; l++) {
+		if (config.kind === "mingru") {
+			blocks = { rows: blocks.rows, lengths: [rows], sequences: 1 };
+			const { rows: through, states } = minGruLayer(g, context.layers[l], blocks, before?.[l].s ?? null);
+			outputs.set(`${l}.s`, sliceRows(g, states, rows - 1, rows));
+			blocks = { ...blocks, rows: through };
+			continue;
+		}
 		const scan = scanOf(context, l, before?.[l] ?? null);
 		const pushed = scan.push(g, blocks);
 		outputs.set(`${l}.s`, scan.boundary().s);

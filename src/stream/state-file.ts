@@ -4,6 +4,7 @@ import { RivuletError } from "../base/errors.ts";
 import { AtomicFile } from "../base/files.ts";
 import { encodeSafetensors, type TensorValue } from "../base/safetensors.ts";
 import { SafetensorsFile } from "../base/safetensors-file.ts";
+import { stateWidth } from "../models/index.ts";
 import { type LayerBoundary, StreamState } from "./state.ts";
 import type { Stream } from "./stream.ts";
 
@@ -13,7 +14,7 @@ const version = "1";
 /** Write a state that `stream` gave; the file appears under its name when it is whole. @throws RivuletError where it cannot be written */
 export async function saveState(path: string, stream: Stream, state: StreamState): Promise<void> {
 	const tensors = new Map<string, TensorValue>();
-	const shape = [stream.window, stream.model.config.width];
+	const shape = [stream.window, stateWidth(stream.model.config)];
 	(state.boundary ?? []).forEach(({ s, f }, l) => {
 		tensors.set(`layer.${l}.s`, { shape, data: s });
 		if (f) tensors.set(`layer.${l}.f`, { shape, data: f });
@@ -57,14 +58,15 @@ export async function loadState(path: string, stream: Stream): Promise<StreamSta
 
 async function read(path: string, file: SafetensorsFile, stream: Stream, position: number): Promise<StreamState> {
 	const { config } = stream.model;
+	const columns = stateWidth(config);
 	const carried = async (name: string): Promise<Float32Array> => {
 		const { data, shape } = await file.read(name);
 		const fits =
-			data instanceof Float32Array && shape.length === 2 && shape[0] === stream.window && shape[1] === config.width;
+			data instanceof Float32Array && shape.length === 2 && shape[0] === stream.window && shape[1] === columns;
 		if (!fits)
 			throw new RivuletError(
 				"state-file",
-				`${path}: expected ${name} of ${stream.window} x ${config.width}, found ${shape.join(" x ")}`,
+				`${path}: expected ${name} of ${stream.window} x ${columns}, found ${shape.join(" x ")}`,
 			);
 		return data as Float32Array;
 	};

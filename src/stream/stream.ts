@@ -6,7 +6,7 @@ import type { Runtime } from "../engine/backend.ts";
 import type { Layout } from "../engine/plan.ts";
 import type { Program, ProgramHandle } from "../engine/program.ts";
 import { Session } from "../engine/session.ts";
-import { evaluationWindow, type Model, outputSize } from "../models/index.ts";
+import { evaluationWindow, type Model, type ModelConfig, outputSize, stateWidth } from "../models/index.ts";
 import { blocksProgram, finalProgram, restoreProgram, rowProgram, type StreamShape, turnProgram } from "./programs.ts";
 import { type LayerBoundary, StreamState } from "./state.ts";
 
@@ -35,8 +35,7 @@ export class Stream {
 		this.model = model;
 		this.session = new Session(runtime, model.parameters);
 		const { config } = model;
-		const window = config.kind === "transformer" ? config.length : evaluationWindow(config);
-		this.#shape = { config, parameters: model.parameters, window };
+		this.#shape = { config, parameters: model.parameters, window: blockOf(config) };
 		this.#columns = outputSize(config);
 	}
 
@@ -92,6 +91,7 @@ export class Stream {
 				`[stream] expected 1 to ${this.window} tokens after a whole block, got ${rows} after ${before.partial.length} more`,
 			);
 		}
+		if (this.model.config.kind !== "recurrent") return this.forward(lastBlock, before).logits;
 		const first = before.boundary === null;
 		const program = this.#program(`final ${rows} ${first}`, (layout) => finalProgram(this.#shape, rows, first, layout));
 		this.#writeIds(program, lastBlock, 0, rows, before.position);
@@ -108,7 +108,7 @@ export class Stream {
 	}
 
 	get #isRecurrent(): boolean {
-		return this.model.config.kind === "recurrent";
+		return this.model.config.kind !== "transformer";
 	}
 
 	#row(token: number, state: StreamState, logits: Float32Array): StreamState {
@@ -179,7 +179,7 @@ export class Stream {
 
 	#eachLayer(make: (l: number, size: number, accumulates: boolean) => LayerBoundary): LayerBoundary[] {
 		const { config } = this.model;
-		const size = this.window * config.width;
+		const size = this.window * stateWidth(config);
 		return Array.from({ length: config.layers }, (_, l) => make(l, size, config.variant === "accumulate"));
 	}
 
@@ -237,6 +237,12 @@ export class Stream {
 			updates: [{ program, stateOffset: 0 }],
 		});
 	}
+}
+
+/** w: a plain transformer has one block, a minGRU carries its state from token to token. */
+function blockOf(config: ModelConfig): number {
+	if (config.kind === "recurrent") return evaluationWindow(config);
+	return config.kind === "transformer" ? config.length : 1;
 }
 
 function place(slots: ReadonlyMap<string, { offset: number }>, name: string): number {

@@ -97,6 +97,7 @@ const models: [string, Partial<ModelConfig>][] = [
 	["forget, w = 1, no positions", { window: { from: 1, to: 1 }, positions: "none" }],
 	["forget, random windows", { window: { from: 2, to: 6 } }],
 	["transformer", { kind: "transformer", layers: 2 }],
+	["minGRU, two layers, no positions", { kind: "mingru", layers: 2, expansion: 1.5, positions: "none" }],
 ];
 
 describe.each(models)("%s", (_name, change) => {
@@ -140,8 +141,12 @@ describe.each([
 	});
 });
 
-describe.each(["forget", "accumulate"] as const)("states (%s)", (variant) => {
-	const config: ModelConfig = { ...base, variant, layers: 2 };
+describe.each([
+	["forget", {}, 2 * 4 * 8 + 2],
+	["accumulate", { variant: "accumulate" }, 2 * 2 * 4 * 8 + 2],
+	["minGRU", { kind: "mingru", expansion: 1.5 }, 2 * 12],
+] as [string, Partial<ModelConfig>, number][])("states (%s)", (_name, change, numbers) => {
+	const config: ModelConfig = { ...base, layers: 2, ...change };
 
 	test("an old state can be gone back to, and used twice", async () => {
 		const stream = await open(config);
@@ -157,7 +162,7 @@ describe.each(["forget", "accumulate"] as const)("states (%s)", (variant) => {
 		const stream = await open(config);
 		const at = (n: number) => feed(stream, [n]).state.size;
 		expect(at(70)).toBe(at(10));
-		expect(at(70)).toBe(2 * 4 * 8 * (variant === "forget" ? 1 : 2) + 2);
+		expect(at(70)).toBe(numbers);
 		await stream.close();
 	});
 
