@@ -6,6 +6,7 @@ import {
 	createModel,
 	evaluationProgram,
 	evaluationWindow,
+	type ForwardShape,
 	type ModelConfig,
 	stateWidth,
 	trainingProgram,
@@ -41,7 +42,7 @@ export function modelFigures(config: ModelConfig, { batch, length, slices, threa
 	const window = evaluationWindow(config);
 	const cuts = cutBatch(batch, slices, rowsPerSequence(config.kind, length, window));
 	const sequences = Math.max(...cuts.map(({ count }) => count));
-	const shape = { sequences, length, window, segment: 0, train: true };
+	const shape = stepShape(config, length, sequences);
 	const training = trainingProgram(model, shape, layout);
 	const forward = evaluationProgram(model, shape, { logits: true }, layout);
 	const words = parameters.words * 4;
@@ -63,6 +64,20 @@ export function modelFigures(config: ModelConfig, { batch, length, slices, threa
 			},
 		],
 	};
+}
+
+/**
+ * Forward and backward of one sequence, exactly, per token. The optimiser is not in it: its work does not depend on the batch.
+ * @param length N
+ */
+export function trainingFlopsPerToken(config: ModelConfig, length: number): number {
+	const model = createModel(config);
+	const layout = layoutOf(new ParameterLayout(model.parameters));
+	return trainingProgram(model, stepShape(config, length, 1), layout).flops / length;
+}
+
+function stepShape(config: ModelConfig, length: number, sequences: number): ForwardShape {
+	return { sequences, length, window: evaluationWindow(config), segment: 0, train: true };
 }
 
 /** FLOPs per sample as the author's note counts them (paper.md 1.5): orders, not exact counts. It has no minGRU: counted alike. */
