@@ -18,6 +18,8 @@ export interface Series {
 	readonly mark?: "line" | "points" | "line+points";
 	/** Drawn dashed: a law, a published curve. */
 	readonly dashed?: boolean;
+	/** Series of one group share a colour: measured points and the law fitted to them. */
+	readonly group?: string;
 }
 
 export type Chart =

@@ -1,0 +1,5 @@
+/** Reports: what studies and laws found, as a page, as Markdown with figures, and as JSON. */
+export type { Axis, Chart, Series } from "./chart.ts";
+export { escapeMarkdown, fenced } from "./escape.ts";
+export type { Block, Cell, Column, Provenance, Report, Section } from "./report.ts";
+export { chartSvg } from "./svg.ts";
