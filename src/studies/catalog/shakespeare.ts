@@ -1,0 +1,226 @@
+/** Characters of tiny Shakespeare: the paper's language result on its smallest corpus. */
+import type { ConfigInput } from "../../train/config.ts";
+import type { Claim, Study, StudyBudget } from "../study.ts";
+import { alphas, positions, randomWindows, windows } from "./ablations.ts";
+
+const paperTable = "arXiv 2402.14746, table of results";
+const measuredAgain = "the author's code, PyTorch 2.11, H200";
+
+/** Equal FLOPs, one layer and six: the comparison that the paper's efficiency is about. */
+const equalFlops: Claim[] = [
+	{
+		text: "At equal training FLOPs the recurrent layer has a lower loss than a transformer of one such layer",
+		reading: { run: "recurrent", measure: "loss" },
+		rule: { kind: "below", run: "transformer-1-flops" },
+	},
+	{
+		text: "At equal training FLOPs the recurrent layer has a lower loss than a transformer of six such layers",
+		reading: { run: "recurrent", measure: "loss" },
+		rule: { kind: "below", run: "transformer-6-flops" },
+	},
+	{
+		text: "The recurrent layer has a lower loss than a minGRU of as many parameters after as many tokens",
+		reading: { run: "recurrent", measure: "loss" },
+		rule: { kind: "below", run: "mingru" },
+	},
+	{
+		text: "The recurrent layer has a lower loss than the interpolated n-gram model of the same text",
+		reading: { run: "recurrent", measure: "loss" },
+		rule: { kind: "below", run: "ngram" },
+	},
+];
+
+const layer = { layers: 1, window: 16 } as const;
+const transformer = (layers: number): ConfigInput => ({ model: { kind: "transformer", layers } });
+
+const quick: StudyBudget = {
+	note:
+		"width 128, 4 heads, sequences of 128, batch 32, no dropout, 500 steps (2 M tokens) instead of 184 M tokens of width 384: " +
+		"long enough for the order of the curves, not for their ends. About 8 minutes on 2 cores; ablations as long again.",
+	seeds: 3,
+	base: {
+		data: { task: "text", tokenizer: "char", length: 128 },
+		model: { ...layer, width: 128, heads: 4 },
+		train: { batch: 32, steps: 500, learningRate: 1e-3, evaluateEvery: 50 },
+	},
+	runs: [
+		{ label: "recurrent", title: "recurrent, window 16", group: "main", config: {}, lengths: [1, 2, 4, 8, 16] },
+		{
+			label: "transformer-1-flops",
+			title: "transformer, 1 layer (equal parameters), equal FLOPs",
+			group: "main",
+			config: transformer(1),
+			match: { flops: "recurrent" },
+		},
+		{
+			label: "transformer-6-flops",
+			title: "transformer, 6 layers, equal FLOPs",
+			group: "main",
+			config: transformer(6),
+			match: { flops: "recurrent" },
+		},
+		{
+			label: "mingru",
+			title: "minGRU, equal parameters and tokens",
+			group: "main",
+			config: { model: { kind: "mingru" } },
+			match: { parameters: "recurrent" },
+		},
+		...windows([1, 2, 4, 8, 32, 64], { config: { train: { steps: 250 } } }),
+		randomWindows("8..24", { config: { train: { steps: 250 } } }),
+		...alphas({ config: { train: { steps: 250 } } }),
+		...positions({ config: { train: { steps: 250 } } }),
+	],
+	claims: equalFlops,
+	ngramOrder: 6,
+};
+
+const paperSteps = 11_230;
+
+const paper: StudyBudget = {
+	note:
+		"the paper's sizes: width 384, 6 heads, window 16, sequences of 256, batch 64, dropout 0.2, 11,230 steps (184 M tokens), " +
+		"three seeds. About 6 hours a run on 2 cores for the recurrent layer; meant for a faster backend.",
+	seeds: 3,
+	base: {
+		data: { task: "text", tokenizer: "char", length: 256 },
+		model: { ...layer, width: 384, heads: 6, dropout: 0.2 },
+		train: { batch: 64, steps: paperSteps, learningRate: 1e-3, evaluateEvery: 250 },
+	},
+	runs: [
+		{ label: "recurrent", title: "recurrent, window 16", group: "main", config: {}, lengths: [1, 2, 4, 8, 16] },
+		{
+			label: "transformer-1",
+			title: "transformer, 1 layer (equal parameters)",
+			group: "main",
+			config: { ...transformer(1), train: { batch: 128, steps: Math.ceil(paperSteps / 2) } },
+		},
+		{ label: "transformer-6", title: "transformer, 6 layers", group: "main", config: transformer(6) },
+		{
+			label: "transformer-1-flops",
+			title: "transformer, 1 layer, equal FLOPs",
+			group: "main",
+			config: transformer(1),
+			match: { flops: "recurrent" },
+		},
+		{
+			label: "transformer-6-flops",
+			title: "transformer, 6 layers, equal FLOPs",
+			group: "main",
+			config: transformer(6),
+			match: { flops: "recurrent" },
+		},
+		{
+			label: "mingru",
+			title: "minGRU, equal parameters and tokens",
+			group: "main",
+			config: { model: { kind: "mingru" } },
+			match: { parameters: "recurrent" },
+		},
+		{
+			label: "recurrent-small",
+			title: "recurrent, width 128, sequences of 128, batch 32, 1000 steps",
+			group: "main",
+			config: {
+				data: { length: 128 },
+				model: { width: 128, heads: 4, dropout: 0 },
+				train: { batch: 32, steps: 1000, evaluateEvery: 100 },
+			},
+		},
+		{
+			label: "recurrent-unit",
+			title: "recurrent, window 1, batch 256",
+			group: "main",
+			seeds: 1,
+			config: { model: { window: 1 }, train: { batch: 256, steps: 10_000 } },
+		},
+		{
+			label: "recurrent-unit-free",
+			title: "recurrent, window 1, no positions, batch 256",
+			group: "main",
+			seeds: 1,
+			config: { model: { window: 1, positions: "none" }, train: { batch: 256, steps: 10_000 } },
+		},
+		...windows([1, 2, 4, 8, 32, 64], { config: { train: { steps: 3000 } } }),
+		randomWindows("8..24", { config: { train: { steps: 3000 } } }),
+		...alphas({ config: { train: { steps: 3000 } } }),
+		...positions({ config: { train: { steps: 3000 } } }),
+	],
+	claims: [
+		{
+			text: "After 12.3 M tokens the recurrent layer's loss is that of the author's code",
+			reading: { run: "recurrent", measure: "loss", atTokens: 12.3e6 },
+			rule: { kind: "near", value: 1.756, tolerance: 0.02 },
+			published: 1.756,
+			source: measuredAgain,
+		},
+		{
+			text: "After 184 M tokens the recurrent layer's loss is that of the author's code",
+			reading: { run: "recurrent", measure: "loss", atTokens: 183.9e6 },
+			rule: { kind: "near", value: 1.473, tolerance: 0.02 },
+			published: 1.473,
+			source: measuredAgain,
+		},
+		{
+			text: "A small recurrent layer has the loss of the author's code after 1000 steps",
+			reading: { run: "recurrent-small", measure: "loss" },
+			rule: { kind: "near", value: 1.856, tolerance: 0.02 },
+			published: 1.856,
+			source: measuredAgain,
+		},
+		{
+			text: "A transformer of six layers reaches at best the loss of the author's code",
+			reading: { run: "transformer-6", measure: "loss" },
+			rule: { kind: "near", value: 1.496, tolerance: 0.02 },
+			published: 1.496,
+			source: measuredAgain,
+		},
+		{
+			text: "The transformer of one layer reaches the published loss",
+			reading: { run: "transformer-1", measure: "loss" },
+			rule: { kind: "near", value: 1.5697, tolerance: 0.02 },
+			published: 1.5697,
+			source: paperTable,
+		},
+		{
+			text: "The transformer of six layers reaches the published loss",
+			reading: { run: "transformer-6", measure: "loss" },
+			rule: { kind: "near", value: 1.4815, tolerance: 0.02 },
+			published: 1.4815,
+			source: paperTable,
+		},
+		{
+			text: "Unit recurrence with positions reaches the published loss",
+			reading: { run: "recurrent-unit", measure: "loss" },
+			rule: { kind: "near", value: 1.4738, tolerance: 0.02 },
+			published: 1.4738,
+			source: paperTable,
+		},
+		{
+			text: "Unit recurrence without positions reaches the published loss",
+			reading: { run: "recurrent-unit-free", measure: "loss" },
+			rule: { kind: "near", value: 1.4699, tolerance: 0.02 },
+			published: 1.4699,
+			source: paperTable,
+		},
+		...equalFlops,
+	],
+	curves: [
+		{
+			title: `recurrent, ${measuredAgain}`,
+			tokens: [12.3e6, 24.6e6, 36.9e6, 49.2e6, 73.7e6, 98.3e6, 135e6, 184e6],
+			loss: [1.756, 1.624, 1.567, 1.532, 1.504, 1.494, 1.474, 1.473],
+		},
+	],
+	ngramOrder: 6,
+};
+
+export const shakespeare: Study = {
+	name: "shakespeare",
+	title: "Characters of tiny Shakespeare",
+	question:
+		"Does one recurrent layer learn characters as well as transformers of one layer and of six, for the same work?",
+	subject: "recurrent",
+	needs: "text",
+	budgets: { quick, paper },
+};
