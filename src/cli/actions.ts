@@ -66,12 +66,14 @@ export const actions: Actions = {
 	async evaluate(request) {
 		if (request.perLine) return await evaluateLines(request);
 		const { measure } = await import("../train/measure.ts");
-		const { loss, error, bitsPerByte, accuracy, targets } = await measure(request.run, request);
+		const { loss, error, bitsPerByte, accuracy, targets, length, noise } = await measure(request.run, request);
 		return {
 			natsPerToken: loss,
 			standardError: error,
 			tokens: targets,
+			length,
 			accuracy,
+			...(noise === null ? {} : { noise }),
 			...(bitsPerByte === null ? {} : { bitsPerByte }),
 		};
 	},
@@ -147,6 +149,12 @@ async function evaluateLines(request: EvaluateRequest): Promise<EvaluateResult> 
 		import("../stream/surprisal.ts"),
 		import("../data/index.ts"),
 	]);
+	if (request.length !== undefined || request.noise !== undefined) {
+		throw new RivuletError("usage", "--per-line reads the text as one stream: it has no data.length or data.noise", {
+			hint: "leave one of them out",
+			exitStatus: 2,
+		});
+	}
 	if (request.path.length === 0) {
 		throw new RivuletError("usage", "expected --data.path with --per-line: the text whose lines are to be measured", {
 			hint: `add it: rivulet evaluate ${request.run} --per-line --data.path FILE`,

@@ -128,6 +128,16 @@ describe("evaluate, inspect, doctor", () => {
 		expect([status, JSON.parse(out).tokens]).toEqual([0, 256 * 16]);
 	});
 
+	test("a text is measured in windows of any length, where positions have no end", async () => {
+		const figures = async (...flags: string[]) =>
+			JSON.parse((await rivulet("evaluate", at("run"), "--json", ...flags)).out);
+		const [own, longer] = [await figures(), await figures("--data.length", "512")];
+		expect([own.length, longer.length, longer.tokens]).toEqual([32, 512, own.tokens]);
+		expect(longer.natsPerToken).not.toBe(own.natsPerToken);
+		const { status, out } = await rivulet("evaluate", at("copy"), "--data.noise", "4");
+		expect([status, out]).toEqual([0, expect.stringMatching(/4,096 tokens in sequences of 36, 4 of noise/)]);
+	});
+
 	test("inspect reports what the run holds", async () => {
 		const report = JSON.parse((await rivulet("inspect", at("run"), "--json")).out);
 		const values = report.tensors.map(({ shape }: { shape: number[] }) => shape.reduce((a, b) => a * b, 1));
@@ -186,6 +196,11 @@ describe("flags that will not do", () => {
 		["train --resume auto --run FOLDER/run --model.width 32", /model.width: 16 there, 32 here/],
 		["train --data.task tales --run FOLDER/run", /already holds a run/],
 		["evaluate FOLDER/run --per-line", /expected --data.path/],
+		["evaluate FOLDER/run --per-line --data.path FOLDER/text.txt --data.length 9", /one stream/],
+		["evaluate FOLDER/run --data.noise 9", /learned the task text, which has no data.noise/],
+		["evaluate FOLDER/copy --data.length 9", /no data.length to choose/],
+		["evaluate FOLDER/bounded --data.length 33", /a position for each of 32 tokens, and none for the rest of 33/],
+		["evaluate FOLDER/copy --data.noise 9", /a position for each of 40 tokens, and none for the rest of 41/],
 		["evaluate FOLDER/copy --data.path FOLDER/text.txt", /learned the task copy/],
 		["generate FOLDER/copy", /learned the task copy/],
 		["generate FOLDER/nothing", /nothing is not a run/],
