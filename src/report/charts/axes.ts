@@ -16,6 +16,8 @@ export interface Scale {
 	readonly domain: [number, number];
 	readonly ticks: readonly Tick[];
 	readonly values: number[];
+	/** Where on the axis a value stands: 0 at its beginning, 1 at its end. */
+	share(value: number): number;
 	readonly options: { readonly type: ScaleKind; readonly domain: [number, number]; readonly axis: null };
 }
 
@@ -23,7 +25,9 @@ export function scale(axis: Axis, values: readonly number[], count: number): Sca
 	const type = scaleOf(axis);
 	const domain = domainOf(values, type);
 	const ticks = ticksOf(domain, type, count);
-	return { domain, ticks, values: ticks.map(({ value }) => value), options: { type, domain, axis: null } };
+	const along = type === "log" ? Math.log : Number;
+	const share = (value: number) => (along(value) - along(domain[0])) / (along(domain[1]) - along(domain[0]));
+	return { domain, ticks, share, values: ticks.map(({ value }) => value), options: { type, domain, axis: null } };
 }
 
 /** Axes with their titles. */
@@ -32,7 +36,7 @@ export function frame(x: Scale, y: Scale, xTitle: string, yTitle: string): Plot.
 	const look = { labelAnchor: "center", labelArrow: "none", tickSize: 4 } as const;
 	return [
 		Plot.axisX(x.values, { ...look, tickFormat: label(x.ticks), label: xTitle, labelOffset: 38 }),
-		Plot.axisY(y.values, { ...look, tickFormat: label(y.ticks), label: yTitle, labelOffset: 52 }),
+		Plot.axisY(y.values, { ...look, tickFormat: label(y.ticks), label: yTitle, labelOffset: 58 }),
 		Plot.ruleX([x.domain[0]]),
 		Plot.ruleY([y.domain[0]]),
 	];
@@ -49,22 +53,26 @@ function ruleLine({ axis, value }: Rule): Plot.Markish {
 	return axis === "x" ? Plot.ruleX([value], look) : Plot.ruleY([value], look);
 }
 
-/** Lines with their labels; labels of several lines are set apart, whatever the values. */
-export function drawRules(rules: readonly Rule[], x: [number, number], y: [number, number]): Plot.Markish[] {
+/** Lines with their labels, which keep out of each other's way and inside the frame. */
+export function drawRules(rules: readonly Rule[], x: Scale, y: Scale): Plot.Markish[] {
 	const halo = { fill: "currentColor", stroke: "#fff", strokeWidth: 3, className: "halo" } as const;
-	const rows = new Map<string, number>();
-	const labels = rules.map(({ axis, value, label }) => {
-		const text = () => shortened(label, 70);
-		const row = rows.get(axis) ?? 0;
-		rows.set(axis, row + 1);
-		if (axis === "x") {
-			const dy = 8 + 14 * row;
-			return Plot.text([value], { x: value, y: y[1], text, textAnchor: "start", dx: 4, dy, ...halo });
-		}
-		const [textAnchor, at, dx] = row % 2 === 0 ? (["end", x[1], -4] as const) : (["start", x[0], 6] as const);
-		return Plot.text([value], { x: at, y: value, text, textAnchor, lineAnchor: "bottom", dx, dy: -3, ...halo });
+	const [across, up] = (["x", "y"] as const).map((wanted) => rules.filter(({ axis }) => axis === wanted));
+	const xLabels = across.map(({ value, label }, row) => {
+		// On the side where there is more room, each on a line of its own.
+		const [textAnchor, dx] = x.share(value) > 0.6 ? (["end", -5] as const) : (["start", 5] as const);
+		const place = { x: value, y: y.domain[1], textAnchor, dx, dy: 8 + 14 * row };
+		return Plot.text([shortened(label, 70)], { ...place, ...halo });
 	});
-	return [...rules.map(ruleLine), ...labels];
+	const down = [...up].sort((a, b) => b.value - a.value);
+	const yLabels = down.map(({ value, label }, row) => {
+		const crowded = row > 0 && y.share(down[row - 1].value) - y.share(value) < 0.07;
+		// The first of a crowd stands above its line, the second below, the third on the left.
+		const [textAnchor, at, dx] =
+			row % 3 === 2 ? (["start", x.domain[0], 6] as const) : (["end", x.domain[1], -4] as const);
+		const beside = crowded ? ({ lineAnchor: "top", dy: 4 } as const) : ({ lineAnchor: "bottom", dy: -3 } as const);
+		return Plot.text([shortened(label, 70)], { x: at, y: value, textAnchor, dx, ...beside, ...halo });
+	});
+	return [...rules.map(ruleLine), ...xLabels, ...yLabels];
 }
 
 /** What an empty chart shows. */

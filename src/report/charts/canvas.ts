@@ -7,7 +7,7 @@ import type { SeriesStyle } from "./palette.ts";
 export const sheetWidth = 720;
 export const fontSize = 12;
 /** Shared by the axes of all charts. */
-export const margins = { marginLeft: 62, marginRight: 18, marginTop: 8, marginBottom: 44 } as const;
+export const margins = { marginLeft: 68, marginRight: 18, marginTop: 8, marginBottom: 44 } as const;
 const fonts = "system-ui, 'Segoe UI', Helvetica, Arial, sans-serif";
 const titleHeight = 28;
 

@@ -9,6 +9,7 @@ import { shortNumber, type Tick, ticksOf } from "./ticks.ts";
 
 type HeatmapChart = Extract<Chart, { kind: "heatmap" }>;
 
+const longest = 24; // characters of a cell's label
 const ramp = 16; // height of the bar of colours
 
 /** @throws Error where rows differ in length */
@@ -37,14 +38,14 @@ export function drawHeatmap(chart: HeatmapChart, id: string): Drawing {
 }
 
 function matrix(chart: HeatmapChart, rows: number, columns: number, colour: (value: number) => string): Piece {
-	const yTicks = cellTicks(rows, chart.yLabels, 24);
-	const marginLeft = Math.min(200, 34 + Math.max(...yTicks.map(({ label }) => textWidth(label)), 20));
+	const marginLeft = Math.min(200, 34 + widest(chart.yLabels ?? [String(rows)]));
 	const inside = sheetWidth - marginLeft - margins.marginRight;
 	// Square cells, unless the matrix would become a thread or a tower.
 	const cell = Math.min(36, inside / columns);
 	const across = cell * columns < 160 ? Math.min(inside, 320) : cell * columns;
 	const down = Math.min(520, Math.max(80, (across / columns) * rows));
-	const xTicks = cellTicks(columns, chart.xLabels, across / 22);
+	const xTicks = cellTicks(columns, chart.xLabels, across / (widest(chart.xLabels ?? ["000"]) + 6));
+	const yTicks = cellTicks(rows, chart.yLabels, down / 16);
 	const zoom = Math.max(1, Math.ceil(across / columns), Math.ceil(down / rows));
 	const src = pngAddress(columns, rows, 4, coloured(chart.values, columns, colour), Math.min(zoom, 64));
 	const label = (ticks: readonly Tick[]) => (value: number) => ticks.find((tick) => tick.value === value)?.label ?? "";
@@ -81,6 +82,11 @@ function matrix(chart: HeatmapChart, rows: number, columns: number, colour: (val
 	});
 }
 
+/** Width of the widest label as drawn. */
+function widest(labels: readonly string[]): number {
+	return labels.reduce((most, label) => Math.max(most, textWidth(shortened(label, longest))), 6);
+}
+
 /** Ticks in the middle of cells, with the cell's label or its number from 0. */
 function cellTicks(count: number, labels: readonly string[] | undefined, most: number): Tick[] {
 	if (labels === undefined) {
@@ -92,7 +98,7 @@ function cellTicks(count: number, labels: readonly string[] | undefined, most: n
 	const stride = Math.max(1, Math.ceil(count / most));
 	return labels
 		.slice(0, count)
-		.flatMap((label, i) => (i % stride === 0 ? [{ value: i + 0.5, label: shortened(label, 24) }] : []));
+		.flatMap((label, i) => (i % stride === 0 ? [{ value: i + 0.5, label: shortened(label, longest) }] : []));
 }
 
 /** Red, green, blue and opacity of every cell; those without a value are clear. */

@@ -25,7 +25,7 @@ export function drawHistogram(chart: HistogramChart): Drawing {
 		Plot.gridY(y.values, gridLook),
 		...outlines.map((one, i) => Plot.areaY(one, { ...step, y1: 0, y2: "y", fill: styles[i].colour, fillOpacity: 0.2 })),
 		...outlines.map((one, i) => Plot.line(one, { ...step, y: "y", ...lineLook(styles[i]) })),
-		...drawRules(rules, x.domain, y.domain),
+		...drawRules(rules, x, y),
 		...frame(x, y, axisLabel(chart.x), "share"),
 	];
 	if (values.every((all) => all.length === 0)) marks.push(nothing());

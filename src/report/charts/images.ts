@@ -30,8 +30,8 @@ export function drawImages({ title, width, height, items }: ImagesChart): Drawin
 		const sign =
 			isGood === undefined
 				? ""
-				: `<tspan fill="${isGood ? good : bad}" font-weight="700">${isGood ? "✓" : "✗"} </tspan>`;
-		return `${picture}<text x="${x}" y="${y + height * zoom + 14}">${sign}${escapeXml(labels[i])}</text>`;
+				: `<tspan fill="${isGood ? good : bad}" font-weight="700">${isGood ? "✓" : "✗"}</tspan>`;
+		return `${picture}<text x="${x}" y="${y + height * zoom + 14}">${sign}<tspan${sign === "" ? "" : ' dx="5"'}>${escapeXml(labels[i])}</tspan></text>`;
 	});
 	const right = items.filter((item) => item.good).length;
 	const judged = items.some((item) => item.good !== undefined) ? `, ${right} of them right` : "";

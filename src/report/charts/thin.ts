@@ -15,14 +15,16 @@ export function thinned<T>(points: readonly T[], height: (point: T) => number): 
 		const from = Math.floor((i * points.length) / stretches);
 		const to = Math.floor(((i + 1) * points.length) / stretches);
 		const chosen = new Set([from, to - 1]);
-		let [low, high] = [from, from];
+		let [low, high, gap] = [-1, -1, -1];
 		for (let j = from; j < to; j++) {
 			const value = height(points[j]);
-			if (Number.isNaN(value) && chosen.size < 8) chosen.add(j);
-			if (!(value >= height(points[low]))) low = Number.isNaN(value) ? low : j;
-			if (!(value <= height(points[high]))) high = Number.isNaN(value) ? high : j;
+			if (Number.isNaN(value)) gap = j;
+			else if (low < 0) low = high = j;
+			else if (value < height(points[low])) low = j;
+			else if (value > height(points[high])) high = j;
 		}
-		for (const j of [...chosen.add(low).add(high)].sort((a, b) => a - b)) kept.push(points[j]);
+		for (const j of [low, high, gap]) if (j >= 0) chosen.add(j);
+		for (const j of [...chosen].sort((a, b) => a - b)) kept.push(points[j]);
 	}
 	return kept;
 }

@@ -37,7 +37,7 @@ export function ticksOf([low, high]: readonly [number, number], scale: ScaleKind
 	if (decades < 1) return linearTicks(low, high, count);
 	const values = decadeTicks(low, high, decades > 3 ? [1] : decades > 1.7 ? [1, 3] : [1, 2, 5]);
 	const stride = Math.ceil(values.length / (count + 1));
-	return values.filter((_, i) => i % stride === 0).map((value) => ({ value, label: shortNumber(value) }));
+	return values.filter((_, i) => i % stride === 0).map((value) => ({ value, label: shortNumber(value, 1e4) }));
 }
 
 function decadeTicks(low: number, high: number, mantissas: readonly number[]): number[] {
@@ -67,15 +67,15 @@ function stepLabel(value: number, step: number, largest: number): string {
 	const prefix = largest >= 1e5 ? Math.floor(Math.log10(largest) / 3) : 0;
 	const scale = 1000 ** prefix;
 	const digits = Math.max(0, -Math.floor(Math.log10(step / scale) + 1e-9));
-	return `${minus((value / scale).toFixed(digits))}${prefix > 0 ? ` ${prefixes[prefix]}` : ""}`;
+	return `${minus((value / scale).toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits }))}${prefix > 0 ? ` ${prefixes[prefix]}` : ""}`;
 }
 
 const superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 
-/** 0.01, 300, 20,000 as they are; beyond 10⁵ and below 10⁻³ by powers of ten. */
-export function shortNumber(value: number): string {
+/** 0.01, 300, 20,000 as they are; from `large` on and below 10⁻³ by powers of ten. */
+export function shortNumber(value: number, large = 1e5): string {
 	const size = Math.abs(value);
-	if (size === 0 || (size < 1e5 && size >= 1e-3)) {
+	if (size === 0 || (size < large && size >= 1e-3)) {
 		return minus(value.toLocaleString("en-US", { maximumSignificantDigits: 4 }));
 	}
 	if (!Number.isFinite(value)) return "–";

@@ -42,7 +42,7 @@ export function drawXy(chart: XyChart): Drawing {
 		Plot.gridY(y.values, gridLook),
 		...series.flatMap((one, i) => spread(one, points[i], styles[i])),
 		...series.flatMap((one, i) => curve(one, points[i], styles[i], i / series.length)),
-		...drawRules(rules, x.domain, y.domain),
+		...drawRules(rules, x, y),
 		...frame(x, y, axisLabel(chart.x), axisLabel(chart.y)),
 	];
 	if (!points.some((all) => all.some(isDrawn))) marks.push(nothing());
