@@ -104,6 +104,7 @@ export const actions: Actions = {
 			model: describeModel(model),
 			...figures,
 			tensors: createModel(model).parameters.map(({ name, fileShape: shape }) => ({ name, shape })),
+			...spentOf(run.readSummary()),
 			checkpoints: run.checkpoints(),
 			best: best === undefined || loss === null ? null : { step: best, loss },
 		};
@@ -141,6 +142,16 @@ export const actions: Actions = {
 		};
 	},
 };
+
+/** The part of a summary that says what training took. Older versions wrote less. */
+function spentOf(summary: Record<string, unknown> | undefined): Pick<InspectReport, "spent"> {
+	if (typeof summary?.paperFlops !== "number") return {};
+	const { steps, tokens, flops, seconds, paperFlops, wallSeconds, runtimeBytes, processBytes, tokensPerSecond } =
+		summary as unknown as TrainSummary;
+	return {
+		spent: { steps, tokens, flops, seconds, paperFlops, wallSeconds, runtimeBytes, processBytes, tokensPerSecond },
+	};
+}
 
 /** Line by line as one stream; the lines of a file of its own, or of standard input. */
 async function evaluateLines(request: EvaluateRequest): Promise<EvaluateResult> {

@@ -1,6 +1,8 @@
 /** `rivulet inspect RUN`: what a run and its model are: weights, work per token, state, memory. */
 import { Command } from "commander";
-import { columns, compact, grouped } from "../base/format.ts";
+import { columns, compact, duration, grouped } from "../base/format.ts";
+import type { Costs } from "../train/account.ts";
+import type { Spent } from "../train/budget.ts";
 import type { Actions } from "./actions.ts";
 import type { Io } from "./io.ts";
 
@@ -18,6 +20,8 @@ export interface InspectReport {
 	readonly stateBytes: number | null;
 	/** Memory plan of a training step: what takes how many bytes. */
 	readonly memory: readonly { readonly what: string; readonly bytes: number }[];
+	/** What its training took (summary.json); absent where it has not ended. */
+	readonly spent?: Spent & Costs & { readonly tokensPerSecond: number };
 	/** Steps with a checkpoint. */
 	readonly checkpoints: readonly number[];
 	readonly best: { readonly step: number; readonly loss: number } | null;
@@ -39,6 +43,17 @@ export function inspectCommand(io: Io, { inspect }: Actions, done: (status: numb
 	});
 }
 
+function spentRows(spent: InspectReport["spent"]): string[][] {
+	if (!spent) return [];
+	const { steps, tokens, seconds, wallSeconds, tokensPerSecond, flops, paperFlops, runtimeBytes, processBytes } = spent;
+	const times = `${duration(seconds)} in steps, ${duration(wallSeconds)} in all`;
+	return [
+		["trained", `${grouped(steps)} steps, ${compact(tokens)} tokens, ${compact(tokensPerSecond)} tokens/s; ${times}`],
+		["FLOPs spent", `${compact(flops)}; ${compact(paperFlops)} as the paper counts`],
+		["peak memory", `${compact(runtimeBytes, "B")} in the runtime, ${compact(processBytes, "B")} in the process`],
+	];
+}
+
 function reportText(report: InspectReport, tensors: boolean): string {
 	const { paper, exact } = report.flopsPerToken;
 	const memory = report.memory.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -58,6 +73,7 @@ function reportText(report: InspectReport, tensors: boolean): string {
 		],
 		["memory in training", compact(memory, "B")],
 		...report.memory.map(({ what, bytes }) => [`  ${what}`, compact(bytes, "B")]),
+		...spentRows(report.spent),
 		["checkpoints", report.checkpoints.join(", ") || "none"],
 	];
 	if (report.best)

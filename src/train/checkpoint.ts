@@ -28,6 +28,8 @@ const stateSchema = z.strictObject({
 	schedule: z.strictObject({ base: z.number(), rate: z.number() }),
 	/** Noise tokens the curriculum has reached; null without one. */
 	noise: z.int().min(0).nullable(),
+	/** What the run has cost so far (account.ts). */
+	costs: z.strictObject({ paperFlops: total, wallSeconds: total, runtimeBytes: total, processBytes: total }).optional(),
 });
 
 /** What a run must know to go on as if it had never stopped, beside its weights and moments. */

@@ -1,4 +1,5 @@
 /** What a trainer tells its caller while it works, and at the end. The trainer neither prints nor knows who listens. */
+import type { Costs } from "./account.ts";
 import type { BudgetName } from "./budget.ts";
 
 /** Anything the trainer tells, told apart by `kind`. */
@@ -59,14 +60,14 @@ export interface TrainEvaluation {
 }
 
 /** How a run ended; also summary.json. */
-export interface TrainSummary {
+export interface TrainSummary extends Costs {
 	readonly run: string;
 	/** The budget that was spent, the target loss reached, or the user's Ctrl-C. */
 	readonly ended: BudgetName | "target" | "interrupted";
 	readonly steps: number;
 	readonly tokens: number;
 	readonly flops: number;
-	/** Training time of all sessions, evaluation included. */
+	/** Time in training steps, all sessions together; wallSeconds has the rest too. */
 	readonly seconds: number;
 	/** Of the last evaluation, null where there was none. */
 	readonly validationLoss: number | null;

@@ -81,9 +81,8 @@ function stepShape(config: ModelConfig, length: number, sequences: number): Forw
 }
 
 /** FLOPs per sample as the author's note counts them (paper.md 1.5): orders, not exact counts. It has no minGRU: counted alike. */
-export function paperFlops(config: ModelConfig, N: number): number {
+export function paperFlops(config: ModelConfig, N: number, w = evaluationWindow(config)): number {
 	const { layers: L, width: D, kind, variant } = config;
-	const w = evaluationWindow(config);
 	if (kind === "transformer") return L * (N * N * D + N * D * D);
 	if (kind === "mingru") return L * N * (D + D * D);
 	if (variant === "forget" && w === 1) return L * N * (4 * D + 2 * D * D);

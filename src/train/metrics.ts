@@ -21,6 +21,9 @@ export interface MetricsRecord {
 	readonly tokens?: number;
 	readonly flops?: number;
 	readonly seconds?: number;
+	/** FLOPs as the paper counts them, and time with everything in it (account.ts). */
+	readonly paperFlops?: number;
+	readonly wallSeconds?: number;
 	/** Noise tokens, with a curriculum. */
 	readonly noise?: number;
 }

@@ -5,6 +5,7 @@
 import { createRuntime } from "../engine/backends/index.ts";
 import { createModel, describeModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
+import { Account } from "./account.ts";
 import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts";
 import type { Checkpoint, TrainState, Weight } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
@@ -79,6 +80,7 @@ class Trainer {
 	/** Of the steps since the last record. */
 	#losses: number[] = [];
 	#gradientNorm = 0;
+	#account: Account;
 	/** What this process has done, in all and of late, for rates. */
 	#worked: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
 	readonly #rate = new RecentWork();
@@ -92,6 +94,7 @@ class Trainer {
 		this.#emit = options.onEvent ?? (() => {});
 		this.#schedule = new Schedule(config.train);
 		this.#curriculum = this.#newCurriculum();
+		this.#account = new Account(learner.model.config, learner.session.runtime);
 	}
 
 	/** Take up a checkpoint, or begin. */
@@ -103,7 +106,8 @@ class Trainer {
 		}
 		loadWeights(session, this.#learner.model, checkpoint.tensors, this.#run.path);
 		loadMoments(session, this.#learner.model, checkpoint.optimizer, this.#run.path);
-		const { step, tokens, flops, seconds, schedule, noise, best, evaluationDue = false } = checkpoint.state;
+		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
+		this.#account = new Account(this.#learner.model.config, session.runtime, costs);
 		this.#spent = { steps: step, tokens, flops, seconds };
 		this.#schedule = new Schedule(this.#config.train, schedule);
 		this.#curriculum = this.#newCurriculum(noise ?? undefined);
@@ -178,6 +182,7 @@ class Trainer {
 		const seconds = (performance.now() - started) / 1000;
 		const done: Spent = { steps: 1, tokens: batch.sequences * batch.length, flops: result.flops, seconds };
 		this.#spent = sum(this.#spent, done);
+		this.#account.addStep(batch.sequences, batch.length, window);
 		this.#worked = sum(this.#worked, done);
 		this.#rate.add(done);
 		this.#losses.push(loss);
@@ -251,6 +256,7 @@ class Trainer {
 	#record(): void {
 		const { steps, tokens, flops, seconds } = this.#spent;
 		const loss = mean(this.#losses);
+		const { paperFlops, wallSeconds } = this.#account.costs;
 		this.#losses = [];
 		this.#run.appendMetrics({
 			step: steps,
@@ -268,6 +274,8 @@ class Trainer {
 			tokens,
 			flops,
 			seconds,
+			paperFlops,
+			wallSeconds,
 			...(this.#noise === null ? {} : { noise: this.#noise }),
 		});
 	}
@@ -299,6 +307,7 @@ class Trainer {
 			best: this.#best,
 			schedule: this.#schedule.state,
 			noise: this.#noise,
+			costs: this.#account.costs,
 		};
 		await this.#run.saveCheckpoint({ tensors, optimizer, state });
 		this.#saved = state;
@@ -329,6 +338,7 @@ class Trainer {
 			tokens,
 			flops,
 			seconds,
+			...this.#account.costs,
 			parameters: parameterCount(this.#learner.model.parameters),
 			validationLoss: evaluation?.loss ?? null,
 			standardError: evaluation?.error ?? null,

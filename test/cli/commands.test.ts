@@ -129,6 +129,10 @@ test("inspect shows parameters, work, state and memory", async () => {
 			{ what: "weights", bytes: 805376 },
 			{ what: "activations", bytes: 4e6 },
 		],
+		spent: {
+			...{ steps: 200, tokens: 819200, flops: 1.03e12, seconds: 24.6, paperFlops: 2.7e10, wallSeconds: 31 },
+			...{ runtimeBytes: 51.2e6, processBytes: 183e6, tokensPerSecond: 33300 },
+		},
 		checkpoints: [100, 200],
 		best: { step: 200, loss: 1.5 },
 	};
@@ -143,6 +147,9 @@ test("inspect shows parameters, work, state and memory", async () => {
 		memory in training  4.81 MB
 		  weights           805 kB
 		  activations       4.00 MB
+		trained             200 steps, 819 k tokens, 33.3 k tokens/s; 25 s in steps, 31 s in all
+		FLOPs spent         1.03 T; 27.0 G as the paper counts
+		peak memory         51.2 MB in the runtime, 183 MB in the process
 		checkpoints         100, 200
 		best                step 200, validation loss 1.5000
 

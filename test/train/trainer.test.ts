@@ -8,6 +8,9 @@ import { readSafetensors } from "../../src/base/safetensors-file.ts";
 import type { ConfigInput } from "../../src/train/config.ts";
 import { defineConfig } from "../../src/train/config-resolve.ts";
 import type { TrainEvent, TrainSummary } from "../../src/train/events.ts";
+import { paperFlops } from "../../src/train/inspect.ts";
+import { modelConfig } from "../../src/train/prepare.ts";
+import { drawWindow } from "../../src/train/schedule.ts";
 import { type TrainOptions, train } from "../../src/train/trainer.ts";
 
 let folder = "";
@@ -195,5 +198,34 @@ describe("the end of a run", () => {
 		const work = run("infinite", { train: { saveEvery: 1, learningRate: 1e38, clip: 0 } });
 		expect((await failure(work)).code).toBe("training-diverged");
 		expect(existsSync(join(folder, "infinite", "checkpoints"))).toBe(false);
+	});
+});
+
+describe("what a run cost", () => {
+	test("as the paper counts, in time and in memory, over stops", async () => {
+		// Windows are drawn anew each step, noise grows: each step counts at its own N and w.
+		const values: ConfigInput = {
+			data: copy,
+			model: { variant: "accumulate", window: "4..8" },
+			train: { steps: 20, curriculum: { start: 8, threshold: 9 } },
+		};
+		const half = await run("costs", { ...values, train: { ...values.train, steps: 10 } });
+		const whole = await run("costs", { ...values, resume: "auto" });
+		const config = modelConfig(defineConfig({ ...values, model: { ...model, ...values.model } }), {
+			vocabulary: 16,
+			outputs: { kind: "last", count: 16 },
+		});
+		const perStep = (step: number, noise: number) =>
+			6 * paperFlops(config, noise + 32, drawWindow({ from: 4, to: 8 }, 3, step));
+		const sum = (steps: number[], noise: number) => steps.reduce((total, step) => total + perStep(step, noise), 0);
+		const steps = Array.from({ length: 20 }, (_, i) => i + 1);
+		expect(half.paperFlops).toBeCloseTo(sum(steps.slice(0, 10), 8), 3);
+		expect(whole.paperFlops).toBeCloseTo(sum(steps.slice(0, 10), 8) + sum(steps.slice(10), 16), 3);
+		expect(whole.wallSeconds).toBeGreaterThan(whole.seconds);
+		expect(whole.wallSeconds).toBeGreaterThan(half.wallSeconds);
+		expect(whole.processBytes).toBeGreaterThan(whole.runtimeBytes);
+		expect(whole.runtimeBytes).toBeGreaterThan(3 * 4 * whole.parameters);
+		const last = metricsOf("costs").at(-1);
+		expect(last?.paperFlops).toBe(whole.paperFlops);
 	});
 });
