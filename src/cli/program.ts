@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "show what a run and its model are",
 		load: async () => (await import("./inspect.ts")).inspectCommand,
 	},
+	study: {
+		summary: "run one of the paper's experiments beside its baselines",
+		load: async () => (await import("./study.ts")).studyCommand,
+	},
 	doctor: { summary: "say what works on this machine", load: async () => (await import("./doctor.ts")).doctorCommand },
 };
 
@@ -68,8 +72,9 @@ export async function runCli(argv: readonly string[], io: Io, actions: Actions):
 	return status;
 }
 
-/** Errors are thrown instead of printed, and output goes where `io` says. */
+/** Errors are thrown instead of printed, and output goes where `io` says; of commands within a command too. */
 function framed(command: Command, io: Io): Command {
+	for (const inner of command.commands) framed(inner, io);
 	return command
 		.exitOverride()
 		.showSuggestionAfterError(false)
@@ -90,7 +95,10 @@ async function parse(program: Command, argv: readonly string[], called: string |
 		// Help and version were asked for and have been printed.
 		if (error.exitCode === 0) return;
 		const command = program.commands.find((candidate) => candidate.name() === called) ?? program;
-		throw usageError(error.code, error.message, optionNames(command));
+		const inner = command.commands.find((candidate) => argv.includes(candidate.name()));
+		const names = command.commands.map((candidate) => candidate.name());
+		const known = error.code === "commander.unknownCommand" ? names : optionNames(inner ?? command);
+		throw usageError(error.code, error.message, known);
 	}
 }
 

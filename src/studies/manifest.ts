@@ -52,11 +52,11 @@ export function findManifest(out: string): Manifest | undefined {
 }
 
 /**
- * Take a folder for a study: new or empty, or of the same study and budget. Seeds and groups may be more than before, and never
- * become fewer; overrides are this call's over those of before.
+ * What a folder would be for a study: new or empty, or of the same study and budget already. Seeds and groups may be more than before,
+ * and never become fewer; overrides are this call's over those of before. Nothing is written.
  * @throws RivuletError study-differs, study-folder
  */
-export function claimFolder(out: string, wanted: Manifest): Manifest {
+export function manifestFor(out: string, wanted: Manifest): Manifest {
 	const there = findManifest(out);
 	if (!there) refuseForeign(out);
 	else if (there.study !== wanted.study || there.budget !== wanted.budget) {
@@ -66,15 +66,18 @@ export function claimFolder(out: string, wanted: Manifest): Manifest {
 			{ hint: "name another folder with --out", exitStatus: 2 },
 		);
 	}
-	const manifest: Manifest = {
+	return {
 		...wanted,
 		seeds: Math.max(wanted.seeds, there?.seeds ?? 0),
 		groups: [...new Set([...(there?.groups ?? []), ...wanted.groups])],
 		overrides: mergeInputs(there?.overrides ?? {}, wanted.overrides),
 	};
+}
+
+/** Make the folder that of the study. */
+export function writeManifest(out: string, manifest: Manifest): void {
 	makeFolder(out);
 	writeJson(pathOf(out), { version, ...manifest });
-	return manifest;
 }
 
 function refuseForeign(out: string): void {

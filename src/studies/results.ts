@@ -38,9 +38,14 @@ export interface SeedResult {
 	readonly steps: number;
 	readonly tokens: number;
 	readonly flops: number;
+	/** Of training steps alone. */
 	readonly seconds: number;
 	readonly tokensPerSecond: number;
-	/** Largest resident memory of the process in bytes, where it was measured. */
+	/** Training FLOPs as the paper counts them, where they were counted. */
+	readonly paperFlops: number | null;
+	/** From start to end, evaluations included. */
+	readonly wallSeconds: number | null;
+	/** Most bytes that the runtime held. */
 	readonly peakMemory: number | null;
 	/** Best loss and accuracy at full length. */
 	readonly loss: number | null;
@@ -102,7 +107,9 @@ async function readSeed(path: string, seed: number): Promise<SeedResult> {
 		flops: summary?.flops ?? last?.flops ?? 0,
 		seconds: summary?.seconds ?? last?.seconds ?? 0,
 		tokensPerSecond: summary?.tokensPerSecond ?? 0,
-		peakMemory: null,
+		paperFlops: summary?.paperFlops ?? null,
+		wallSeconds: summary?.wallSeconds ?? null,
+		peakMemory: summary?.runtimeBytes ?? null,
 		loss: full.length > 0 ? Math.min(...full.map(({ loss }) => loss)) : null,
 		accuracy: accuracies.length > 0 ? Math.max(...accuracies) : null,
 		curve,

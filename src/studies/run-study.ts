@@ -6,9 +6,11 @@ import { sampleText } from "../stream/sample.ts";
 import type { Config, ConfigInput } from "../train/config.ts";
 import { differences } from "../train/config-keys.ts";
 import type { TrainEvent, TrainSummary } from "../train/events.ts";
+import { openSubject } from "../train/prepare.ts";
 import { holdsRun, RunFolder } from "../train/run.ts";
 import { train } from "../train/trainer.ts";
-import { claimFolder, type Manifest } from "./manifest.ts";
+import { measureLengths } from "./lengths.ts";
+import { type Manifest, manifestFor, writeManifest } from "./manifest.ts";
 import { matchedValues } from "./matched.ts";
 import { configOf, type PlannedRun, planRuns } from "./plan.ts";
 import { failurePath, finishedSummary } from "./results.ts";
@@ -64,7 +66,7 @@ export function defaultGroups(budget: StudyBudgetName): RunGroup[] {
 export async function runStudy(study: Study, options: RunStudyOptions): Promise<StudyOutcome> {
 	const { budget, out, signal, onEvent = () => {} } = options;
 	const declared = study.budgets[budget];
-	const manifest = claimFolder(out, {
+	const manifest = manifestFor(out, {
 		study: study.name,
 		budget,
 		seeds: options.seeds ?? declared.seeds,
@@ -72,6 +74,9 @@ export async function runStudy(study: Study, options: RunStudyOptions): Promise<
 		overrides: options.overrides ?? {},
 	});
 	const planned = planRuns(declared, { ...manifest, out, only: options.only });
+	// What the caller got wrong shows here, before anything is written.
+	await openSubject(configOf(planned[0], declared, needed(study, manifest.overrides)));
+	writeManifest(out, manifest);
 	const outcome = { done: 0, failed: 0 };
 	const clock = new Remaining(planned);
 	onEvent({ kind: "study", out, runs: planned.length });
@@ -86,8 +91,10 @@ export async function runStudy(study: Study, options: RunStudyOptions): Promise<
 			const before = summaryOfSame(one.path, config);
 			if (!before) tell("begun");
 			const summary = before ?? (await trainOne(one, study, config, options, clock));
-			if (summary.ended === "interrupted") return { ended: "interrupted", manifest, ...outcome, runs: planned.length };
-			clock.finish(one, summary.seconds);
+			if (summary.ended !== "interrupted") await measureLengths(one, config, summary.steps, signal);
+			if (summary.ended === "interrupted" || signal?.aborted)
+				return { ended: "interrupted", manifest, ...outcome, runs: planned.length };
+			clock.finish(one, summary.wallSeconds ?? summary.seconds);
 			outcome.done++;
 			tell(before ? "done before" : "done", { summary });
 		} catch (error) {
@@ -100,6 +107,16 @@ export async function runStudy(study: Study, options: RunStudyOptions): Promise<
 		}
 	}
 	return { ended: "done", manifest, ...outcome, runs: planned.length };
+}
+
+/** The overrides, if they bring what the study needs. */
+function needed({ name, needs }: Study, overrides: ConfigInput): ConfigInput {
+	const path = overrides.data?.path ?? [];
+	if (needs !== "text" || path.length > 0) return overrides;
+	throw new RivuletError("data-missing", `the study ${name} learns from a text of yours, and none is named`, {
+		hint: `name it: rivulet study run ${name} --data.path FILE`,
+		exitStatus: 2,
+	});
 }
 
 const isFailedRun = (error: unknown): error is RivuletError =>

@@ -2,9 +2,10 @@
 import { RivuletError } from "../../base/errors.ts";
 import { nearest } from "../../base/nearest.ts";
 import type { Study } from "../study.ts";
+import { copy } from "./copy.ts";
 import { shakespeare } from "./shakespeare.ts";
 
-export const studies: readonly Study[] = [shakespeare];
+export const studies: readonly Study[] = [shakespeare, copy];
 
 /** RivuletError "unknown-study" where there is none of that name. */
 export function findStudy(name: string): Study {
