@@ -49,7 +49,13 @@ export function plotted(options: Plot.PlotOptions & { readonly height: number })
 	const document = new DOMParser().parseFromString("<svg xmlns='http://www.w3.org/2000/svg'/>", "image/svg+xml");
 	const drawn = Plot.plot({ width: sheetWidth, ...options, document: document as unknown as Document });
 	drawn.querySelector("style")?.remove();
-	return { height: options.height, markup: `<g text-anchor="middle">${drawn.innerHTML}</g>` };
+	return { height: options.height, markup: `<g text-anchor="middle">${rounded(drawn.innerHTML)}</g>` };
+}
+
+/** Coordinates to a thousandth: finer is not seen and makes files twice as large. Text between tags is left alone. */
+function rounded(markup: string): string {
+	const round = (digits: string) => String(Number(Number(digits).toFixed(3)));
+	return markup.replace(/<[^>]*>/g, (tag) => tag.replace(/\d+\.\d{4,}(?![\de])/g, round));
 }
 
 /** An axis title with its unit. */

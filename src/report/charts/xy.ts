@@ -52,7 +52,11 @@ export function drawXy(chart: XyChart): Drawing {
 		line: mark !== "points",
 		marker: mark !== "line" || !dashed,
 	}));
-	return { title, description: describe(chart, points), pieces: series.length > 1 ? [legend(entries), body] : [body] };
+	return {
+		title,
+		description: describe({ ...chart, rules }, points),
+		pieces: series.length > 1 ? [legend(entries), body] : [body],
+	};
 }
 
 function valuesOf(rules: NonNullable<XyChart["rules"]>, wanted: "x" | "y"): number[] {
