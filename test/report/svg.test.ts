@@ -130,7 +130,7 @@ describe("chartSvg", () => {
 		const heights = path
 			.split(/[ML]/)
 			.slice(1)
-			.map((point) => Number(point.split(",")[1]));
+			.map((point: string) => Number(point.split(",")[1]));
 		expect(Math.max(...heights) - Math.min(...heights)).toBeGreaterThan(200);
 	});
 
