@@ -86,10 +86,11 @@ export async function evaluateAtLength(
 /** What cannot be measured is refused before anything is read. */
 function checkLength({ config, path }: RunFolder, { length, noise }: AtLength): void {
 	const { data, model } = config;
-	const [wrong, right] = isCopyTask(data.task) ? ["length", "noise"] : ["noise", "length"];
-	if ((wrong === "length" ? length : noise) !== undefined) {
-		throw usage("length-option", `${path} learned the task ${data.task}, which has no data.${wrong} to choose`, {
-			hint: `take --data.${right} N`,
+	const own = isCopyTask(data.task) ? "noise" : isText(config) ? "length" : null;
+	for (const [name, value] of Object.entries({ length, noise })) {
+		if (value === undefined || name === own) continue;
+		throw usage("length-option", `${path} learned the task ${data.task}, which has no data.${name} to choose`, {
+			hint: own === null ? "leave it out" : `take --data.${own} N`,
 		});
 	}
 	if (model.positions !== "absolute") return;
@@ -100,9 +101,13 @@ function checkLength({ config, path }: RunFolder, { length, noise }: AtLength): 
 		"length-positions",
 		`${path} has learned a position for each of ${data.length} tokens, and none for the rest of ${asked}`,
 		{
-			hint: `measure it with --data.${right} ${data.length - rest} or less, or train with --model.positions none`,
+			hint: `measure it with --data.${own} ${data.length - rest} or less, or train with --model.positions none`,
 		},
 	);
+}
+
+function isText({ data }: Config): boolean {
+	return data.task === "text" || data.task === "tales";
 }
 
 function usage(code: string, message: string, { hint }: { hint: string }): RivuletError {
@@ -110,15 +115,10 @@ function usage(code: string, message: string, { hint }: { hint: string }): Rivul
 }
 
 /** @param reached noise that the weights have reached, where there is any */
-async function validationData({ config, path }: RunFolder, reached: number | null, asked: AtLength): Promise<Measured> {
+async function validationData({ config }: RunFolder, reached: number | null, asked: AtLength): Promise<Measured> {
 	const subject = await openSubject(config);
 	const { text, bytesPerToken } = subject;
 	if (text) return { subject, bytesPerToken, noise: null, ...windows(text.validation, config, asked.length) };
-	if (asked.length !== undefined) {
-		throw usage("length-option", `${path} learned the task ${config.data.task}, whose length is fixed`, {
-			hint: "leave --data.length out",
-		});
-	}
 	const noise = asked.noise ?? reached ?? config.data.noise;
 	const at = subject.evaluationBatches(
 		sequencesOf(config, noise + config.data.length - config.data.noise),
@@ -146,7 +146,7 @@ function windows(tokens: TokenFile, config: Config, asked?: number): Pick<Measur
 }
 
 async function ownText({ config, tokenizerPath, path }: RunFolder, options: MeasureOptions): Promise<Measured> {
-	if (isCopyTask(config.data.task)) {
+	if (!isText(config)) {
 		throw usage("run-not-text", `${path} learned the task ${config.data.task}, which cannot be measured on text`, {
 			hint: `leave --data.path out: rivulet evaluate ${path}`,
 		});
