@@ -3,9 +3,11 @@ import { RivuletError } from "../../base/errors.ts";
 import { nearest } from "../../base/nearest.ts";
 import type { Study } from "../study.ts";
 import { copy } from "./copy.ts";
+import { language } from "./language.ts";
+import { selectiveCopy } from "./selective-copy.ts";
 import { shakespeare } from "./shakespeare.ts";
 
-export const studies: readonly Study[] = [shakespeare, copy];
+export const studies: readonly Study[] = [shakespeare, copy, selectiveCopy, language];
 
 /** RivuletError "unknown-study" where there is none of that name. */
 export function findStudy(name: string): Study {

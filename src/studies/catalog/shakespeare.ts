@@ -44,7 +44,7 @@ const quick: StudyBudget = {
 		train: { batch: 32, steps: 500, learningRate: 1e-3, evaluateEvery: 50 },
 	},
 	runs: [
-		{ label: "recurrent", title: "recurrent, window 16", group: "main", config: {}, lengths: [1, 2, 4, 8, 16] },
+		{ label: "recurrent", title: "recurrent, window 16", group: "main", config: {} },
 		{
 			label: "transformer-1-flops",
 			title: "transformer, 1 layer (equal parameters), equal FLOPs",
@@ -69,7 +69,7 @@ const quick: StudyBudget = {
 		...windows([1, 2, 4, 8, 32, 64], { config: { train: { steps: 250 } } }),
 		randomWindows("8..24", { config: { train: { steps: 250 } } }),
 		...alphas({ config: { train: { steps: 250 } } }),
-		...positions({ config: { train: { steps: 250 } } }),
+		...positions({ config: { train: { steps: 250 } } }).map((run) => ({ ...run, lengths: [1, 2, 4, 8, 16] })),
 	],
 	claims: equalFlops,
 	ngramOrder: 6,
@@ -88,7 +88,7 @@ const paper: StudyBudget = {
 		train: { batch: 64, steps: paperSteps, learningRate: 1e-3, evaluateEvery: 250 },
 	},
 	runs: [
-		{ label: "recurrent", title: "recurrent, window 16", group: "main", config: {}, lengths: [1, 2, 4, 8, 16] },
+		{ label: "recurrent", title: "recurrent, window 16", group: "main", config: {} },
 		{
 			label: "transformer-1",
 			title: "transformer, 1 layer (equal parameters)",
@@ -144,7 +144,7 @@ const paper: StudyBudget = {
 		...windows([1, 2, 4, 8, 32, 64], { config: { train: { steps: 3000 } } }),
 		randomWindows("8..24", { config: { train: { steps: 3000 } } }),
 		...alphas({ config: { train: { steps: 3000 } } }),
-		...positions({ config: { train: { steps: 3000 } } }),
+		...positions({ config: { train: { steps: 3000 } } }).map((run) => ({ ...run, lengths: [1, 2, 4, 8, 16] })),
 	],
 	claims: [
 		{

@@ -1,0 +1,79 @@
+/** The selective copy task: 16 symbols at random places among the noise, to be given back in order. */
+import type { Claim, Study } from "../study.ts";
+import { type RecallSizes, recallAblations, recallBase, recallComparisons, recallRuns } from "./recall.ts";
+
+const source = "arXiv 2402.14746, table of results";
+
+const quickSizes: RecallSizes = {
+	task: "selective-copy",
+	noise: 32,
+	start: 16,
+	width: 96,
+	heads: 6,
+	window: 16,
+	batch: 32,
+	steps: 900,
+	evaluateEvery: 50,
+	targetLoss: 0.1,
+};
+
+const paperSizes: RecallSizes = {
+	...quickSizes,
+	noise: 4096,
+	start: 128,
+	window: 32,
+	batch: 64,
+	steps: 20_000,
+	targetLoss: 0.022,
+};
+
+const accuracy: Claim = {
+	text: "At full noise 99.6 % of the symbols are recalled",
+	reading: { run: "recurrent", measure: "accuracy" },
+	rule: { kind: "at-least", value: 0.996 },
+	published: 0.996,
+	source,
+};
+
+export const selectiveCopy: Study = {
+	name: "selective-copy",
+	title: "Selective copy",
+	question: "Can one recurrent layer pick 16 symbols out of noise and give them back in order?",
+	subject: "recurrent",
+	needs: null,
+	budgets: {
+		quick: {
+			note:
+				"32 noise tokens, from 16 on, and windows of 16 instead of 4096, from 128 on, and windows of 32; batch 32, at most 900 steps " +
+				"(28,800 samples instead of 1.11 M): enough to see who learns it first. About 9 minutes on 2 cores.",
+			seeds: 3,
+			base: recallBase(quickSizes),
+			runs: [...recallRuns(quickSizes), ...recallAblations(quickSizes)],
+			claims: [{ ...accuracy, published: undefined, source: undefined }, ...recallComparisons()],
+		},
+		paper: {
+			note: "the paper's sizes: 4096 noise tokens from 128 on, width 96, 6 heads, window 32, alpha 0.5, batch 64; at most 1.28 M samples, three seeds.",
+			seeds: 3,
+			base: recallBase(paperSizes),
+			runs: [...recallRuns(paperSizes), ...recallAblations(paperSizes)],
+			claims: [
+				{
+					text: "The model has as many parameters as the paper's",
+					reading: { run: "recurrent", measure: "parameters" },
+					rule: { kind: "near", value: 508_700, tolerance: 50 },
+					published: 508_700,
+					source,
+				},
+				accuracy,
+				{
+					text: "That takes no more samples than the paper's",
+					reading: { run: "recurrent", measure: "samples", untilAccuracy: 0.996 },
+					rule: { kind: "at-most", value: 1_110_000 },
+					published: 1_110_000,
+					source,
+				},
+				...recallComparisons(),
+			],
+		},
+	},
+};
