@@ -29,6 +29,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "show what a run and its model are",
 		load: async () => (await import("./inspect.ts")).inspectCommand,
 	},
+	compare: {
+		summary: "set finished runs side by side in a report",
+		load: async () => (await import("./compare.ts")).compareCommand,
+	},
 	study: {
 		summary: "run one of the paper's experiments beside its baselines",
 		load: async () => (await import("./study.ts")).studyCommand,

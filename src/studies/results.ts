@@ -82,7 +82,8 @@ export async function readResults(planned: readonly PlannedRun[]): Promise<RunRe
 	return [...results.values()];
 }
 
-async function readSeed(path: string, seed: number): Promise<SeedResult> {
+/** What one run came to. @param path its folder */
+export async function readSeed(path: string, seed: number): Promise<SeedResult> {
 	const run = RunFolder.open(path);
 	const { config } = run;
 	const curve: CurvePoint[] = [];
