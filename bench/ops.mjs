@@ -29,6 +29,8 @@ const sizes = {
 		attributes: { heads: 6 },
 		ids: { 2: 32 },
 	},
+	minGru: { inputs: [x, x, null], attributes: { sequences: 8 } },
+	minGruGrad: { inputs: [x, x, x, x, null], attributes: { sequences: 8 } },
 	layerNorm: { inputs: [x, row, null], attributes: { eps: 1e-5 } },
 	layerNormGrad: { inputs: [x, x, row, [rows, 2], x] },
 	layerNormWeightGrad: { inputs: [x, x, [rows, 2]], attributes: { accumulate: 0 } },

@@ -212,6 +212,11 @@ describe("derived defaults", () => {
 	});
 });
 
+test("a minGRU has no heads for its width to be divided by", () => {
+	const config = defineConfig({ ...text, model: { kind: "mingru", width: 101, heads: 4 } });
+	expect(config.model).toMatchObject({ width: 101, expansion: 2 });
+});
+
 describe("keys that must fit one another", () => {
 	test.each([
 		[{ ...text, model: { width: 100, heads: 6 } }, "does not divide", "--model.heads 5"],
@@ -222,6 +227,11 @@ describe("keys that must fit one another", () => {
 			{ ...text, model: { kind: "transformer" as const, variant: "accumulate" as const } },
 			"model.kind recurrent",
 			"leave",
+		],
+		[
+			{ ...text, model: { kind: "mingru" as const, positions: "window" as const } },
+			"model.kind recurrent",
+			"absolute or none",
 		],
 		[{ ...text, model: { alpha: 0.5 } }, "needs model.variant accumulate", "--model.variant"],
 		[{ ...text, model: { window: "48..16" } }, "is empty", "smaller"],
