@@ -6,15 +6,16 @@ const source = "arXiv 2402.14746, table of results";
 
 const quickSizes: RecallSizes = {
 	task: "selective-copy",
-	noise: 32,
-	start: 16,
+	noise: 4,
+	start: 4,
 	width: 96,
 	heads: 6,
 	window: 16,
 	batch: 32,
-	steps: 900,
+	steps: 1000,
 	evaluateEvery: 50,
-	targetLoss: 0.1,
+	learningRate: 2e-3,
+	targetLoss: 0.05,
 };
 
 const paperSizes: RecallSizes = {
@@ -24,6 +25,7 @@ const paperSizes: RecallSizes = {
 	window: 32,
 	batch: 64,
 	steps: 20_000,
+	learningRate: 5e-4,
 	targetLoss: 0.022,
 };
 
@@ -44,12 +46,19 @@ export const selectiveCopy: Study = {
 	budgets: {
 		quick: {
 			note:
-				"32 noise tokens, from 16 on, and windows of 16 instead of 4096, from 128 on, and windows of 32; batch 32, at most 900 steps " +
-				"(28,800 samples instead of 1.11 M): enough to see who learns it first. About 9 minutes on 2 cores.",
+				"4 noise tokens and windows of 16 instead of 4096, from 128 on, and windows of 32; batch 32, rate 2e-3, at most 1000 steps (32,000 " +
+				"samples instead of 1.11 M): enough to see who begins to learn it, not to learn it. About 8 minutes on 2 cores.",
 			seeds: 3,
 			base: recallBase(quickSizes),
 			runs: [...recallRuns(quickSizes), ...recallAblations(quickSizes)],
-			claims: [{ ...accuracy, published: undefined, source: undefined }, ...recallComparisons()],
+			claims: [
+				{
+					text: "More than half of the symbols are recalled",
+					reading: { run: "recurrent", measure: "accuracy" },
+					rule: { kind: "at-least", value: 0.5 },
+				},
+				...recallComparisons(),
+			],
 		},
 		paper: {
 			note: "the paper's sizes: 4096 noise tokens from 128 on, width 96, 6 heads, window 32, alpha 0.5, batch 64; at most 1.28 M samples, three seeds.",
