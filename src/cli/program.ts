@@ -99,6 +99,8 @@ async function parse(program: Command, argv: readonly string[], called: string |
 		// Help and version were asked for and have been printed.
 		if (error.exitCode === 0) return;
 		const command = program.commands.find((candidate) => candidate.name() === called) ?? program;
+		// A command of commands without one of them.
+		if (error.code === "commander.help") return void command.outputHelp();
 		const inner = command.commands.find((candidate) => argv.includes(candidate.name()));
 		const names = command.commands.map((candidate) => candidate.name());
 		const known = error.code === "commander.unknownCommand" ? names : optionNames(inner ?? command);
