@@ -45,7 +45,7 @@ export async function lookInside(path: string): Promise<Inside | undefined> {
 	const blocks = Math.min(mostBlocks, Math.floor(config.data.length / window));
 	if (blocks < 2) return undefined;
 	const { tensors } = await run.loadCheckpoint(run.best() === undefined ? "last" : "best", { optimizer: false });
-	const session = new Session(await createRuntime("reference"), model.parameters);
+	const session = new Session(await createRuntime("auto", { threads: 1 }), model.parameters);
 	try {
 		loadWeights(session, model, tensors, path);
 		return await observe(session, model, batch.ids.subarray(0, blocks * window), window);
