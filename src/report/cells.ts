@@ -7,7 +7,7 @@ export function cellText(cell: Cell | undefined, { digits }: Column): string {
 	if (typeof cell === "string") return cell;
 	if (!Number.isFinite(cell)) return Number.isNaN(cell) ? "–" : cell > 0 ? "∞" : "−∞";
 	const size = Math.abs(cell);
-	if (size >= 1e10 || (size > 0 && size < 1e-4 && digits === undefined)) return shortNumber(cell);
+	if (size >= 1e9 || (size > 0 && size < 1e-4 && digits === undefined)) return shortNumber(cell);
 	const format =
 		digits === undefined
 			? { maximumSignificantDigits: size >= 1e5 ? 12 : 6 }

@@ -42,6 +42,12 @@ describe("chartSvg", () => {
 		expect(chartSvg(xy([line]))).toMatch(/>10⁹<.*>10¹³</s);
 	});
 
+	test("every tick of an axis of less than a decade has its label", () => {
+		const svg = parse(chartSvg(xy([{ name: "short", x: [4.9e8, 8.2e9], y: [4, 3] }])));
+		const labels = [...svg.querySelectorAll('[aria-label="x-axis tick label"] text')].map((text) => text.textContent);
+		expect(labels).toEqual(["5×10⁸", "7×10⁸", "10⁹", "1.5×10⁹", "2×10⁹", "3×10⁹", "5×10⁹", "7×10⁹"]);
+	});
+
 	test("bands behind lines, bars through points", () => {
 		const band = { low: line.y.map((y) => y - 0.1), high: line.y.map((y) => y + 0.1) };
 		const lines = parse(chartSvg(xy([{ ...line, ...band }])));

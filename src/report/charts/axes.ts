@@ -2,7 +2,10 @@
 import * as Plot from "@observablehq/plot";
 import type { Axis } from "../chart.ts";
 import { shortened } from "../escape.ts";
+import { fontSize, margins, type Piece, plotted } from "./canvas.ts";
 import { domainOf, type ScaleKind, type Tick, ticksOf } from "./ticks.ts";
+
+const labelRow = 14;
 
 /** A labelled line at a value of one axis. */
 export interface Rule {
@@ -32,11 +35,12 @@ export function scale(axis: Axis, values: readonly number[], count: number): Sca
 
 /** Axes with their titles. */
 export function frame(x: Scale, y: Scale, xTitle: string, yTitle: string): Plot.Markish[] {
+	// As text, not as a format: on a log axis Plot leaves out labels that a format gives.
 	const label = (ticks: readonly Tick[]) => (value: number) => ticks.find((tick) => tick.value === value)?.label ?? "";
 	const look = { labelAnchor: "center", labelArrow: "none", tickSize: 4 } as const;
 	return [
-		Plot.axisX(x.values, { ...look, tickFormat: label(x.ticks), label: xTitle, labelOffset: 38 }),
-		Plot.axisY(y.values, { ...look, tickFormat: label(y.ticks), label: yTitle, labelOffset: 58 }),
+		Plot.axisX(x.values, { ...look, text: label(x.ticks), label: xTitle, labelOffset: 38 }),
+		Plot.axisY(y.values, { ...look, text: label(y.ticks), label: yTitle, labelOffset: 58 }),
 		Plot.ruleX([x.domain[0]]),
 		Plot.ruleY([y.domain[0]]),
 	];
@@ -53,14 +57,21 @@ function ruleLine({ axis, value }: Rule): Plot.Markish {
 	return axis === "x" ? Plot.ruleX([value], look) : Plot.ruleY([value], look);
 }
 
-/** Lines with their labels, which keep out of each other's way and inside the frame. */
+/** Marks over two axes, with room above the frame for the labels of the x axis's rules. */
+export function onAxes(height: number, x: Scale, y: Scale, rules: readonly Rule[], marks: Plot.Markish[]): Piece {
+	const above = labelRow * rules.filter(({ axis }) => axis === "x").length;
+	const room = { height: height + above, ...margins, marginTop: margins.marginTop + above };
+	return plotted({ ...room, style: { fontSize: `${fontSize}px` }, x: x.options, y: y.options, marks });
+}
+
+/** Lines with their labels, which keep out of each other's way: those of the x axis above the frame, the others inside. */
 export function drawRules(rules: readonly Rule[], x: Scale, y: Scale): Plot.Markish[] {
 	const halo = { fill: "currentColor", stroke: "#fff", strokeWidth: 3, className: "halo" } as const;
 	const [across, up] = (["x", "y"] as const).map((wanted) => rules.filter(({ axis }) => axis === wanted));
 	const xLabels = across.map(({ value, label }, row) => {
 		// On the side where there is more room, each on a line of its own.
 		const [textAnchor, dx] = x.share(value) > 0.6 ? (["end", -5] as const) : (["start", 5] as const);
-		const place = { x: value, y: y.domain[1], textAnchor, dx, dy: 8 + 14 * row };
+		const place = { x: value, y: y.domain[1], textAnchor, dx, dy: -7 - labelRow * row };
 		return Plot.text([shortened(label, 70)], { ...place, ...halo });
 	});
 	const down = [...up].sort((a, b) => b.value - a.value);

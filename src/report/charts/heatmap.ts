@@ -38,7 +38,7 @@ export function drawHeatmap(chart: HeatmapChart, id: string): Drawing {
 }
 
 function matrix(chart: HeatmapChart, rows: number, columns: number, colour: (value: number) => string): Piece {
-	const marginLeft = Math.min(200, 34 + widest(chart.yLabels ?? [String(rows)]));
+	const marginLeft = Math.min(210, 46 + widest(chart.yLabels ?? [String(rows)]));
 	const inside = sheetWidth - marginLeft - margins.marginRight;
 	// Square cells, unless the matrix would become a thread or a tower.
 	const cell = Math.min(36, inside / columns);

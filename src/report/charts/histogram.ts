@@ -1,8 +1,8 @@
 /** How values are spread: outlines over common bins, one for each series. */
 import * as Plot from "@observablehq/plot";
 import type { Chart } from "../chart.ts";
-import { drawRules, frame, gridLook, nothing, scale } from "./axes.ts";
-import { axisLabel, type Drawing, fontSize, legend, lineLook, margins, plotted } from "./canvas.ts";
+import { drawRules, frame, gridLook, nothing, onAxes, scale } from "./axes.ts";
+import { axisLabel, type Drawing, legend, lineLook } from "./canvas.ts";
 import { seriesStyles } from "./palette.ts";
 import { domainOf, drawable, shortNumber } from "./ticks.ts";
 
@@ -29,7 +29,7 @@ export function drawHistogram(chart: HistogramChart): Drawing {
 		...frame(x, y, axisLabel(chart.x), "share"),
 	];
 	if (values.every((all) => all.length === 0)) marks.push(nothing());
-	const body = plotted({ height, ...margins, style: { fontSize: `${fontSize}px` }, x: x.options, y: y.options, marks });
+	const body = onAxes(height, x, y, rules, marks);
 	const entries = chart.series.map(({ name }, i) => ({ name, style: styles[i], line: true, marker: false }));
 	const parts = chart.series.map(({ name }, i) => `${name}: ${spreadInWords(values[i])}`);
 	for (const { label, value } of rules) parts.push(`${label}: line at ${shortNumber(value)}`);

@@ -33,12 +33,18 @@ export function drawable(value: number, scale: ScaleKind): boolean {
 
 /** About `count` ticks within the domain. */
 export function ticksOf([low, high]: readonly [number, number], scale: ScaleKind, count: number): Tick[] {
-	const decades = scale === "log" ? Math.log10(high / low) : 0;
-	if (decades < 1) return linearTicks(low, high, count);
-	const values = decadeTicks(low, high, decades > 3 ? [1] : decades > 1.7 ? [1, 3] : [1, 2, 5]);
+	if (scale === "linear") return linearTicks(low, high, count);
+	const mantissas = Math.log10(high / low) > 3 ? [[1]] : fineMantissas;
+	const sets = mantissas.map((set) => decadeTicks(low, high, set));
+	const values = sets.find((set) => set.length <= count) ?? sets[sets.length - 1];
+	// Within a part of a decade, steps look even enough.
+	if (values.length < 3) return linearTicks(low, high, count);
 	const stride = Math.ceil(values.length / (count + 1));
 	return values.filter((_, i) => i % stride === 0).map((value) => ({ value, label: shortNumber(value, 1e4) }));
 }
+
+/** From the finest to the coarsest: what ticks of a log axis begin with. */
+const fineMantissas = [[1, 1.5, 2, 3, 5, 7], [1, 2, 5], [1, 3], [1]];
 
 function decadeTicks(low: number, high: number, mantissas: readonly number[]): number[] {
 	const values: number[] = [];

@@ -2,8 +2,8 @@
 import * as Plot from "@observablehq/plot";
 import type { Chart, Series } from "../chart.ts";
 import { clean } from "../escape.ts";
-import { drawRules, frame, gridLook, nothing, scale, scaleOf } from "./axes.ts";
-import { axisLabel, type Drawing, fontSize, legend, lineLook, margins, markerLook, plotted } from "./canvas.ts";
+import { drawRules, frame, gridLook, nothing, onAxes, scale, scaleOf } from "./axes.ts";
+import { axisLabel, type Drawing, legend, lineLook, markerLook } from "./canvas.ts";
 import { type SeriesStyle, seriesStyles } from "./palette.ts";
 import { thinned } from "./thin.ts";
 import { drawable, type ScaleKind, shortNumber } from "./ticks.ts";
@@ -46,7 +46,7 @@ export function drawXy(chart: XyChart): Drawing {
 		...frame(x, y, axisLabel(chart.x), axisLabel(chart.y)),
 	];
 	if (!points.some((all) => all.some(isDrawn))) marks.push(nothing());
-	const body = plotted({ height, ...margins, style: { fontSize: `${fontSize}px` }, x: x.options, y: y.options, marks });
+	const body = onAxes(height, x, y, rules, marks);
 	const entries = series.map(({ name, mark = "line", dashed }, i) => ({
 		...{ name, style: styles[i] },
 		line: mark !== "points",
