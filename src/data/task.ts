@@ -41,6 +41,7 @@ export const randomStreams = {
 	copyTraining: 0xda7a0002,
 	copyValidation: 0xda7a0003,
 	tales: 0xda7a0004,
+	images: 0xda7a0005,
 } as const;
 
 const mostSequences = 2 ** 20;

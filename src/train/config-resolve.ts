@@ -30,8 +30,9 @@ export function resolveConfig(layers: readonly Layer[]): Config {
 	const values = new Map<string, unknown>();
 	for (const layer of read) {
 		for (const [name, value] of layer) values.set(name, value);
-		// Naming a text asks for text, whatever a preset below says.
-		if (hasPath(layer) && !layer.has("data.task")) values.set("data.task", "text");
+		// Naming a text asks for text, whatever a preset below says; images are named the same way.
+		if (hasPath(layer) && !layer.has("data.task") && values.get("data.task") !== "image")
+			values.set("data.task", "text");
 	}
 	deriveDefaults(values);
 	const parsed = configSchema.safeParse(nest(values));
@@ -148,8 +149,9 @@ function deriveDefaults(values: Map<string, unknown>): void {
 	const fill = (name: string, value: unknown) => {
 		if (values.get(name) === undefined) values.set(name, value);
 	};
-	const copy = isCopyTask(get("data.task") as Config["data"]["task"]);
-	fill("data.length", copy ? (get("data.noise") as number) + 32 : 256);
+	const task = get("data.task") as Config["data"]["task"];
+	const copy = isCopyTask(task);
+	fill("data.length", copy ? (get("data.noise") as number) + 32 : task === "image" ? 1024 : 256);
 	fill("model.alpha", get("model.variant") === "accumulate" ? "learned:0.5" : 0);
 	const otherBudget = ["tokens", "flops", "seconds"].some((name) => typeof get(`train.${name}`) === "number");
 	fill("train.steps", otherBudget ? null : 1000);
@@ -217,7 +219,13 @@ function checkData(data: Config["data"], refuse: Refuse): void {
 			"add --data.path FILE, or take --preset quick for the built-in tales",
 		);
 	}
-	if (data.task !== "text" && data.path.length + data.validation.length > 0) {
+	if (data.task === "image" && (data.path.length !== 1 || data.validation.length > 0)) {
+		refuse(
+			"data.task image takes one data.path, the data set's folder or archive, and its official test split",
+			"rivulet data fetch cifar10 brings one; then --data.path FOLDER",
+		);
+	}
+	if (!["text", "image"].includes(data.task) && data.path.length + data.validation.length > 0) {
 		refuse(
 			`data.task ${data.task} generates its data and reads no data.path or data.validation`,
 			"leave one of them out",

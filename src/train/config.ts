@@ -38,7 +38,8 @@ const orNone = <T extends z.ZodType>(schema: T) => schema.nullable().default(nul
 
 const data = z.strictObject({
 	path: key(names.default([]), {
-		description: "text to learn from: files, folders, globs, or - for standard input",
+		description:
+			"text to learn from: files, folders, globs, or - for standard input; for images the folder or archive of the data set",
 		expects: "a path or several",
 		common: true,
 	}),
@@ -49,8 +50,8 @@ const data = z.strictObject({
 	split: key(z.number().positive().lt(1).default(0.1), {
 		description: "share of the text kept for validation, taken from its end",
 	}),
-	task: key(z.enum(["text", "tales", "copy", "selective-copy"]).default("text"), {
-		description: "what is learned: your text, the built-in tales, or one of the memory tasks",
+	task: key(z.enum(["text", "tales", "copy", "selective-copy", "image"]).default("text"), {
+		description: "what is learned: your text, the built-in tales, one of the memory tasks, or classes of images",
 		common: true,
 	}),
 	noise: key(
@@ -78,7 +79,7 @@ const data = z.strictObject({
 	length: key(count(1).max(1 << 24), {
 		description: "sequence length N of a training example",
 		unit: "tokens",
-		derived: "256; noise + 32 for the copy tasks",
+		derived: "256; noise + 32 for the copy tasks, 1024 for images",
 		common: true,
 	}),
 });
@@ -253,7 +254,7 @@ const train = z.strictObject({
 /** The one description of a configuration: flags, files, messages and docs are derived from it. */
 export const configSchema = z.strictObject({
 	preset: key(orNone(z.string()), {
-		description: "named set of values to start from: quick, shakespeare, copy, selective-copy",
+		description: "named set of values to start from: quick, shakespeare, copy, selective-copy, image",
 		resumable: true,
 		common: true,
 	}),

@@ -1,12 +1,21 @@
 /** From a configuration to what is learned (data) and what learns (model, optimiser). */
 import { RivuletError } from "../base/errors.ts";
-import { CopyTask, openTales, type PreparedText, prepareText, saveTokenizer, type Task } from "../data/index.ts";
+import {
+	CopyTask,
+	ImageTask,
+	openImages,
+	openTales,
+	type PreparedText,
+	prepareText,
+	saveTokenizer,
+	type Task,
+} from "../data/index.ts";
 import type { ModelConfig, Outputs } from "../models/index.ts";
 import { alphaSetting, type Config, isCopyTask, windowRange } from "./config.ts";
 import type { EvaluationBatch } from "./evaluate.ts";
 import type { Batch, LearnerOptions } from "./learner.ts";
 
-/** What a run learns: text with its tokenizer, or a memory task at any noise. */
+/** What a run learns: text with its tokenizer, a memory task at any noise, or images. */
 export interface Subject {
 	readonly description: string;
 	readonly vocabulary: number;
@@ -34,6 +43,7 @@ export interface Subject {
 export async function openSubject(config: Config): Promise<Subject> {
 	const { data } = config;
 	if (isCopyTask(data.task)) return memorySubject(data.task === "selective-copy", data.noise);
+	if (data.task === "image") return imageSubject(data.path[0], data.length);
 	if (data.task === "text" && data.path.length === 0) {
 		throw new RivuletError("data-missing", "expected a text to learn from, found none", {
 			exitStatus: 2,
@@ -69,6 +79,30 @@ function memorySubject(selective: boolean, full: number): Subject {
 		bytesPerToken: null,
 		floor: null,
 		hasNoise: true,
+		text: null,
+		saveTokenizer: () => {},
+	};
+}
+
+function imageSubject(path: string, length: number): Subject {
+	const task = new ImageTask(openImages(path));
+	if (task.length !== length) {
+		throw new RivuletError(
+			"data-length",
+			`expected data.length ${task.length}, a token for each pixel, found ${length}`,
+			{
+				exitStatus: 2,
+				hint: `--data.length ${task.length}`,
+			},
+		);
+	}
+	return {
+		...fromTask(() => task),
+		outputs: { kind: "class", classes: task.classes },
+		outcomes: task.classes,
+		bytesPerToken: null,
+		floor: null,
+		hasNoise: false,
 		text: null,
 		saveTokenizer: () => {},
 	};

@@ -43,9 +43,35 @@ const recall: ConfigInput = {
 	},
 };
 
+/** Gray CIFAR-10 pixel by pixel (paper.md section 2). The images are the user's: --data.path FOLDER. */
+const image: ConfigInput = {
+	data: { task: "image", length: 1024 },
+	model: {
+		variant: "accumulate",
+		alpha: "learned:0.5",
+		width: 32,
+		heads: 4,
+		layers: 1,
+		window: "16..48",
+		activation: "relu",
+		dropout: 0.05,
+		tied: false,
+	},
+	train: {
+		batch: 120,
+		steps: 5000,
+		optimizer: "adam",
+		betas: [0.9, 0.999],
+		clip: 0,
+		learningRate: 5e-4,
+		evaluateEvery: 500,
+	},
+};
+
 const presets: Readonly<Record<string, ConfigInput>> = {
 	quick,
 	shakespeare,
+	image,
 	copy: { ...recall, data: { ...recall.data, task: "copy" }, model: { ...recall.model, alpha: "learned:0.5" } },
 	"selective-copy": {
 		...recall,
