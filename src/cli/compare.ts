@@ -51,14 +51,23 @@ function tableText({ runs }: ReturnType<typeof comparisonData>): string {
 	if (accuracies) head.push("accuracy");
 	head.push("tokens", "FLOPs", "time", "tokens/s");
 	const rows = runs.map(({ title, seeds, loss, standardError, bitsPerByte, accuracy }) => {
-		const mean = (value: (seed: (typeof seeds)[number]) => number) =>
-			seeds.reduce((sum, seed) => sum + value(seed), 0) / seeds.length;
-		const row = [title, String(seeds.length), grouped(mean(({ parameters }) => parameters))];
+		// 0 stands for what a run without a summary does not say.
+		const mean = (value: (seed: (typeof seeds)[number]) => number, text: (mean: number) => string) => {
+			const known = seeds.map(value).filter((one) => one > 0);
+			return known.length === 0 ? "-" : text(known.reduce((sum, one) => sum + one, 0) / known.length);
+		};
+		const row = [title, String(seeds.length), mean(({ parameters }) => parameters, grouped)];
 		row.push(loss === null ? "-" : withError(loss, standardError));
 		if (bytes) row.push(bitsPerByte === null ? "-" : bitsPerByte.toFixed(4));
 		if (accuracies) row.push(accuracy === null ? "-" : `${(100 * accuracy).toFixed(2)} %`);
-		row.push(compact(mean(({ tokens }) => tokens)), compact(mean(({ flops }) => flops)));
-		row.push(duration(mean(({ seconds }) => seconds)), grouped(mean(({ tokensPerSecond }) => tokensPerSecond)));
+		row.push(
+			mean(({ tokens }) => tokens, compact),
+			mean(({ flops }) => flops, compact),
+		);
+		row.push(
+			mean(({ seconds }) => seconds, duration),
+			mean(({ tokensPerSecond }) => tokensPerSecond, grouped),
+		);
 		return row;
 	});
 	return columns([head, ...rows], [...head.keys()].slice(1));

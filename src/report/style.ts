@@ -28,7 +28,8 @@ thead th { border-bottom-width: 2px; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 pre { margin: 0; padding: 0.8rem 1rem; background: var(--raised); border: 1px solid var(--line); border-radius: 6px; overflow-x: auto; white-space: pre-wrap; overflow-wrap: anywhere; }
 code { font: 0.875em/1.5 ui-monospace, SFMono-Regular, Menlo, Consolas, monospace; }
-footer { color: var(--soft); overflow-wrap: anywhere; }
+footer { color: var(--soft); }
+footer td { overflow-wrap: anywhere; }
 @media print {
 	:root { --ink: #000; --soft: #333; --paper: #fff; --raised: #fff; --line: #999; --link: #000; }
 	main { max-width: none; padding: 0; }
@@ -36,5 +37,9 @@ footer { color: var(--soft); overflow-wrap: anywhere; }
 	figure, tr, pre { break-inside: avoid; }
 	h2 { break-after: avoid; }
 	.table { overflow: visible; }
+	.table table { width: 100%; font-size: 6.5pt; }
+	.table :is(th, td) { padding: 2pt 2.5pt; overflow-wrap: break-word; }
+	thead .number { white-space: normal; }
+	figure svg { max-height: 11cm; }
 }
 `;

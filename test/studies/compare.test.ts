@@ -155,6 +155,11 @@ describe("rivulet compare", () => {
 		expect(readFileSync(at("out/compare.md"), "utf8")).toContain("rivulet compare");
 	});
 
+	test("what an unfinished run does not say is a dash", async () => {
+		const { out } = await rivulet(["compare", at("cut"), "--out", at("out")]);
+		expect(out).toMatch(/cut +1 +- +3\.0000 ± 0\.0100 +3\.00 k +30\.0 G +3\.0 s +-\n/);
+	});
+
 	test("--json is one line with the same figures", async () => {
 		const { out } = await rivulet(["compare", at("wide"), "--json", "--out", at("out")]);
 		expect(out.trimEnd()).not.toContain("\n");
