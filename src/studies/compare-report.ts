@@ -85,10 +85,9 @@ const figures: readonly (Column & { of(run: ComparedRun): Cell })[] = [
 			meanOf(finals.flatMap((one) => (one.accuracy === null ? [] : 100 * one.accuracy)))?.mean ?? null,
 	},
 	{ name: "tokens", digits: 0, of: (run) => mean(run, ({ tokens }) => tokens) },
-	{ name: "exact", unit: "FLOP", of: (run) => mean(run, ({ flops }) => flops) },
+	{ name: "FLOPs, exact", of: (run) => mean(run, ({ flops }) => flops) },
 	{
-		name: "as the paper counts",
-		unit: "FLOP",
+		name: "FLOPs, as the paper counts",
 		of: (run) => mean(run, ({ paperFlops }) => paperFlops),
 	},
 	{ name: "training time", unit: "s", digits: 1, of: (run) => mean(run, ({ seconds }) => seconds) },
