@@ -53,7 +53,7 @@ function described({ name, title, question, needs, budgets }: Study) {
 }
 
 function listText({ name, question, needs, budgets }: Study): string {
-	const brings = { text: ["needs   a text: --data.path FILE"], images: ["needs   images: --data.images FOLDER"] };
+	const brings = { text: ["needs   a text: --data.path FILE"], images: ["needs   images: --data.path FOLDER"] };
 	const lines = [question, ...(needs === null ? [] : brings[needs])];
 	for (const [budget, { note, seeds, runs }] of Object.entries(budgets)) {
 		const main = runs.filter(({ group }) => group === "main").length;
@@ -73,7 +73,6 @@ interface RunFlags {
 	readonly threads?: number;
 	readonly "data.path"?: string[];
 	readonly "data.validation"?: string[];
-	readonly "data.images"?: string;
 }
 
 function runCommand(io: Io, done: (status: number) => void): Command {
@@ -89,9 +88,8 @@ function runCommand(io: Io, done: (status: number) => void): Command {
 		.option("--out <folder>", "folder of the study (default studies/NAME-BUDGET)")
 		.addOption(new Option("--with <what>", "what quick leaves out").choices(["ablations"]))
 		.option("--only <pattern>", "only runs of this label, or LABEL-seedN; * stands for anything")
-		.option("--data.path <file...>", "text to learn from, for the studies of text")
+		.option("--data.path <file...>", "text to learn from, or folder of the images")
 		.option("--data.validation <file...>", "text to validate on (default: the end of the text)")
-		.option("--data.images <folder>", "images to learn from, for the study of images")
 		.option("--backend <name>", "engine backend (default auto)")
 		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
 		.option("--json", "end with one line of JSON on standard output")
@@ -198,7 +196,6 @@ function overridesOf(flags: RunFlags): ConfigInput {
 	const data: Record<string, unknown> = {};
 	if (flags["data.path"]) data.path = paths(flags["data.path"]);
 	if (flags["data.validation"]) data.validation = paths(flags["data.validation"]);
-	if (flags["data.images"]) data.images = absolute(flags["data.images"]);
 	return {
 		...(flags.backend === undefined ? {} : { backend: flags.backend }),
 		...(flags.threads === undefined ? {} : { threads: flags.threads }),
@@ -220,17 +217,7 @@ function commandWords(name: string, flags: RunFlags): string[] {
 	const add = (flag: string, value: unknown) => {
 		if (value !== undefined) words.push(flag, ...(Array.isArray(value) ? value : [value]).map(String));
 	};
-	for (const flag of [
-		"seeds",
-		"out",
-		"with",
-		"only",
-		"data.path",
-		"data.validation",
-		"data.images",
-		"backend",
-		"threads",
-	] as const) {
+	for (const flag of ["seeds", "out", "with", "only", "data.path", "data.validation", "backend", "threads"] as const) {
 		add(`--${flag}`, flags[flag]);
 	}
 	return words;

@@ -1,4 +1,5 @@
 /** What a trained model does, shown: text it wrote, symbols it recalled, images it named. */
+import { cifarClasses } from "../data/index.ts";
 import { createRuntime } from "../engine/backends/index.ts";
 import { createModel } from "../models/index.ts";
 import type { Block, Section } from "../report/index.ts";
@@ -71,10 +72,11 @@ function recalls({ targets, sequences }: EvaluationBatch, guesses: Int32Array): 
 	return { kind: "code", text: lines.join("\n\n"), caption: "Symbols in hexadecimal." };
 }
 
-/** Pixels are the tokens. */
+/** Pixels are the tokens: 1024 of CIFAR-10, 784 of MNIST, whose classes are their own names. */
 function images({ ids, targets, sequences }: EvaluationBatch, guesses: Int32Array): Block {
 	const pixels = ids.length / sequences;
 	const side = Math.round(Math.sqrt(pixels));
+	const name = (label: number) => (pixels === 1024 ? cifarClasses[label] : String(label));
 	return {
 		kind: "chart",
 		chart: {
@@ -84,7 +86,7 @@ function images({ ids, targets, sequences }: EvaluationBatch, guesses: Int32Arra
 			height: side,
 			items: Array.from({ length: sequences }, (_, b) => ({
 				pixels: Uint8Array.from(ids.subarray(b * pixels, (b + 1) * pixels)),
-				label: guesses[b] === targets[b] ? `${guesses[b]}` : `${guesses[b]} (${targets[b]})`,
+				label: guesses[b] === targets[b] ? name(guesses[b]) : `${name(guesses[b])} (${name(targets[b])})`,
 				good: guesses[b] === targets[b],
 			})),
 		},

@@ -112,9 +112,10 @@ export async function runStudy(study: Study, options: RunStudyOptions): Promise<
 /** The overrides, if they bring what the study needs. */
 function needed({ name, needs }: Study, overrides: ConfigInput): ConfigInput {
 	const path = overrides.data?.path ?? [];
-	if (needs !== "text" || path.length > 0) return overrides;
-	throw new RivuletError("data-missing", `the study ${name} learns from a text of yours, and none is named`, {
-		hint: `name it: rivulet study run ${name} --data.path FILE`,
+	if (needs === null || path.length > 0) return overrides;
+	const [what, place] = { text: ["a text", "FILE"], images: ["images", "FOLDER"] }[needs];
+	throw new RivuletError("data-missing", `the study ${name} learns from ${what} of yours, and none is named`, {
+		hint: `name it: rivulet study run ${name} --data.path ${place}`,
 		exitStatus: 2,
 	});
 }

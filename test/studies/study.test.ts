@@ -28,7 +28,7 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 function tiny({ needs }: Study): ConfigInput {
 	const sizes = {
 		text: { path: [text()], tokenizer: "char", length: 32 },
-		images: { images: join(folder, "images") },
+		images: { path: [join(folder, "images")] },
 		none: { noise: 24 },
 	} as const;
 	return {
@@ -118,7 +118,7 @@ describe.each(studies.map((study) => [study.name, study] as const))("%s", (name,
 
 	test("every run of every budget is a configuration that can be resolved", async () => {
 		const { configOf } = await import("../../src/studies/plan.ts");
-		const data = study.needs === "text" ? { path: [text()] } : study.needs === "images" ? { images: folder } : {};
+		const data = study.needs === null ? {} : { path: [text()] };
 		for (const budget of Object.values(study.budgets)) {
 			const planned = planRuns(budget, { out: "out", seeds: 1, groups: ["main", "ablations"] });
 			expect(planned.length).toBe(budget.runs.length);

@@ -3,11 +3,12 @@ import { RivuletError } from "../../base/errors.ts";
 import { nearest } from "../../base/nearest.ts";
 import type { Study } from "../study.ts";
 import { copy } from "./copy.ts";
+import { image } from "./image.ts";
 import { language } from "./language.ts";
 import { selectiveCopy } from "./selective-copy.ts";
 import { shakespeare } from "./shakespeare.ts";
 
-export const studies: readonly Study[] = [shakespeare, copy, selectiveCopy, language];
+export const studies: readonly Study[] = [shakespeare, copy, selectiveCopy, image, language];
 
 /** RivuletError "unknown-study" where there is none of that name. */
 export function findStudy(name: string): Study {

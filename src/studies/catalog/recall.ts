@@ -12,6 +12,10 @@ export interface RecallSizes {
 	readonly width: number;
 	readonly heads: number;
 	readonly window: number;
+	/** Of the recurrent layer; default: absolute, as everywhere else. */
+	readonly positions?: "absolute" | "window";
+	/** Norm that gradients are clipped to; default: not at all, as in the paper. */
+	readonly clip?: number;
 	readonly batch: number;
 	readonly steps: number;
 	readonly evaluateEvery: number;
@@ -36,6 +40,7 @@ export function recallBase(sizes: RecallSizes): ConfigInput {
 			variant: "accumulate",
 			window,
 			alpha: seen(sizes),
+			positions: sizes.positions ?? "absolute",
 		},
 		train: {
 			batch,
@@ -43,7 +48,7 @@ export function recallBase(sizes: RecallSizes): ConfigInput {
 			targetLoss,
 			optimizer: "adam",
 			betas: [0.9, 0.999],
-			clip: 0,
+			clip: sizes.clip ?? 0,
 			learningRate: sizes.learningRate ?? 5e-4,
 			schedule: "recall",
 			evaluateEvery,
@@ -53,7 +58,7 @@ export function recallBase(sizes: RecallSizes): ConfigInput {
 }
 
 /** Plain: without what only a recurrence has. */
-const plain = { variant: "forget", alpha: 0 } as const;
+const plain = { variant: "forget", alpha: 0, positions: "absolute" } as const;
 const transformer = (layers: number): ConfigInput => ({ model: { ...plain, kind: "transformer", layers } });
 
 /** The recurrent layer and what it is compared with. */

@@ -6,15 +6,17 @@ const source = "arXiv 2402.14746, table of results";
 
 const quickSizes: RecallSizes = {
 	task: "selective-copy",
-	noise: 4,
-	start: 4,
+	noise: 16,
+	start: 16,
 	width: 96,
 	heads: 6,
-	window: 16,
+	window: 8,
+	positions: "window",
+	clip: 1,
 	batch: 32,
 	steps: 1000,
 	evaluateEvery: 50,
-	learningRate: 2e-3,
+	learningRate: 1e-3,
 	targetLoss: 0.05,
 };
 
@@ -25,6 +27,8 @@ const paperSizes: RecallSizes = {
 	window: 32,
 	batch: 64,
 	steps: 20_000,
+	positions: "absolute",
+	clip: 0,
 	learningRate: 5e-4,
 	targetLoss: 0.022,
 };
