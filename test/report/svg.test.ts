@@ -151,7 +151,7 @@ describe("chartSvg", () => {
 		expect(() => chartSvg(xy([{ ...line, y: [1] }]))).toThrow('expected 5 values of y in series "ours", got 1');
 	});
 
-	test("a histogram's shares add up to one, each series on its own", () => {
+	test("a histogram counts what can be drawn and says how it is spread", () => {
 		const values = Array.from({ length: 300 }, (_, i) => Math.sin(i) ** 3);
 		const chart: Chart = {
 			...{ kind: "histogram", title: "Exponent", x: { title: "alpha" } },
