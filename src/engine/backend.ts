@@ -3,7 +3,13 @@ import type { Space } from "./op.ts";
 import type { Job, Program, ProgramHandle } from "./program.ts";
 
 /** Names of the backends (docs/engine.md). */
-export type BackendName = "native" | "wasm" | "reference";
+export type BackendName = "cuda" | "native" | "wasm" | "reference";
+
+/** How products are computed on a GPU: as they are, rounded to tf32, or to bf16; sums and everything else stay in fp32. */
+export type Precision = "fp32" | "tf32" | "bf16";
+
+/** Rows of one step of a recurrence that make matrix products efficient while its values still fit a core's cache. */
+export const processorRowsPerStep = 128;
 
 /** One runtime: one set of spaces, a pool of threads, loaded programs. Not shared between models. */
 export interface Runtime {
@@ -11,6 +17,12 @@ export interface Runtime {
 	/** What it runs on, in words: "native, AVX-512, 2 threads". */
 	readonly description: string;
 	readonly threads: number;
+	/** Rows of one step of a recurrence that suit it: a batch is cut into micro-batches of about so many. */
+	readonly rowsPerStep: number;
+	/** Slices that a batch is cut into at most; 1 where cutting only costs. */
+	readonly mostSlices: number;
+	/** Bytes of its own memory that activations may take now; absent where they share the machine's. */
+	readonly activationBytes?: number;
 	/** Make `space` at least `words` long (contents kept, new words zero). */
 	reserve(space: Space, words: number): void;
 	/** Words [offset, offset + length) of a space, copied to or from the host. */
@@ -24,6 +36,8 @@ export interface Runtime {
 	runSync(job: Job): void;
 	/** Measured peak of fused multiply-add in GFLOP/s; NaN where it makes no sense. */
 	peak(seconds: number): Promise<number>;
+	/** What `doctor` tells beside the product: rates of a large product of bf16 operands (GFLOP/s) and of a copy (GB/s). */
+	rates?(seconds: number): Promise<{ readonly bf16: number; readonly copy: number }>;
 	/** Bytes held. */
 	memory(): number;
 	close(): Promise<void>;
@@ -33,6 +47,8 @@ export interface Runtime {
 export interface RuntimeOptions {
 	/** Worker threads; default all cores (at most 8). */
 	threads?: number;
+	/** cuda only; default tf32. */
+	precision?: Precision;
 	/** native only: force an instruction set, for tests ("baseline", "avx2", "avx512", "neon"). */
 	isa?: string;
 }

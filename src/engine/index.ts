@@ -1,5 +1,5 @@
 /** The engine's public surface: graphs, gradients, plans, backends. */
-export type { Backend, BackendName, Runtime, RuntimeOptions } from "./backend.ts";
+export type { Backend, BackendName, Precision, Runtime, RuntimeOptions } from "./backend.ts";
 export { backendNames, backendSupport, createRuntime } from "./backends/index.ts";
 export { gradientTerms } from "./gradient.ts";
 export { type DType, Graph, type Shape, type Tensor } from "./graph.ts";

@@ -62,11 +62,14 @@ export class Learner {
 	readonly model: Model;
 	readonly session: Session;
 	readonly options: LearnerOptions;
+	/** Slices a batch is cut into: as asked, at most as many as the runtime wants. */
+	readonly #slices: number;
 	readonly #segments = new Map<string, number>();
 
 	constructor(model: Model, runtime: Runtime, options: LearnerOptions) {
 		this.model = model;
 		this.options = options;
+		this.#slices = Math.min(options.slices, runtime.mostSlices);
 		this.session = new Session(runtime, model.parameters);
 		runtime.reserve("optimizer", 2 * this.session.layout.words);
 	}
@@ -90,17 +93,13 @@ export class Learner {
 
 	/** The gradient that the last step or `differentiate` of `sequences` sequences left, summed over their slices. */
 	gradient(name: string, sequences: number): Float32Array {
-		return this.session.readGradient(name, Math.min(this.options.slices, sequences));
+		return this.session.readGradient(name, Math.min(this.#slices, sequences));
 	}
 
 	async #train(batch: Batch, { learningRate, step, seed, window }: StepSettings, update: boolean): Promise<StepResult> {
 		const { session, options } = this;
 		const width = window ?? evaluationWindow(this.model.config);
-		const cuts = cutBatch(
-			batch.sequences,
-			options.slices,
-			rowsPerSequence(this.model.config.kind, batch.length, width),
-		);
+		const cuts = this.#cut(batch, width);
 		const slices = cuts[cuts.length - 1].slice + 1;
 		const words = session.layout.words;
 		const updates: ProgramHandle[] = [];
@@ -147,11 +146,7 @@ export class Learner {
 		window = evaluationWindow(this.model.config),
 	): Promise<Record<keyof EvaluationOutputs, Float32Array>> {
 		const { session, model } = this;
-		const cuts = cutBatch(
-			batch.sequences,
-			this.options.slices,
-			rowsPerSequence(this.model.config.kind, batch.length, window),
-		);
+		const cuts = this.#cut(batch, window);
 		const program = ({ count }: Cut) => {
 			const shape = { sequences: count, length: batch.length, window, segment: 0, train: false };
 			return session.program(`evaluate ${JSON.stringify([shape, want])}`, (layout) =>
@@ -173,6 +168,11 @@ export class Learner {
 			return values;
 		};
 		return { logits: read("logits", outputSize(model.config)), losses: read("losses", 1), correct: read("correct", 1) };
+	}
+
+	#cut({ sequences, length }: Batch, window: number): Cut[] {
+		const rows = rowsPerSequence(this.model.config.kind, length, window);
+		return cutBatch(sequences, this.#slices, rows, this.session.runtime.rowsPerStep);
 	}
 
 	/** Write the inputs of every cut, side by side, and say where its outputs go. */
@@ -225,7 +225,8 @@ export class Learner {
 		const known = this.#segments.get(key) ?? (options.recompute === "auto" ? undefined : options.recompute);
 		if (known !== undefined) return build(known);
 		// Counted as if all slices ran at once: the choice must not depend on the number of threads.
-		const budget = options.memory / options.slices / 4;
+		const memory = session.runtime.activationBytes ?? options.memory;
+		const budget = memory / this.#slices / 4;
 		let handle = build(0);
 		let segment = 0;
 		// Fewer windows a segment need less memory up to about the square root of their number.

@@ -1,4 +1,5 @@
 /** How a batch is cut: into slices, whose gradients are summed in order, and these into micro-batches that fit the cache. */
+import { processorRowsPerStep } from "../engine/backend.ts";
 import type { ModelConfig } from "../models/index.ts";
 
 export interface Cut {
@@ -8,15 +9,18 @@ export interface Cut {
 	readonly count: number;
 }
 
-/** Rows of one step of a recurrence that make matrix products efficient while its values still fit a core's cache. */
-const rowsPerStep = 128;
-
 /**
  * @param sequences B
  * @param slices at most this many; a slice has at least one sequence
  * @param rowsPerSequence rows that one sequence brings to a matrix product
+ * @param rowsPerStep rows of a product that suit the runtime; infinite: a slice is one micro-batch
  */
-export function cutBatch(sequences: number, slices: number, rowsPerSequence: number): Cut[] {
+export function cutBatch(
+	sequences: number,
+	slices: number,
+	rowsPerSequence: number,
+	rowsPerStep = processorRowsPerStep,
+): Cut[] {
 	const used = Math.min(slices, sequences);
 	const most = Math.max(1, Math.round(rowsPerStep / rowsPerSequence));
 	const cuts: Cut[] = [];

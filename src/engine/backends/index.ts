@@ -1,8 +1,9 @@
-/** Which backends there are, and the choice among them: native, then wasm, then reference. */
+/** Which backends there are, and the choice among them: cuda, then native, then wasm, then reference. */
 import type { Backend, BackendName, Runtime, RuntimeOptions } from "../backend.ts";
 
 /** In order of preference. Loaded only when asked for: a library that cannot be opened must not break the others. */
 const loaders: Record<BackendName, () => Promise<Backend>> = {
+	cuda: async () => (await import("./cuda/index.ts")).cudaBackend,
 	native: async () => (await import("./native.ts")).native,
 	wasm: async () => (await import("./wasm-node.ts")).wasm,
 	reference: async () => (await import("./reference.ts")).reference,

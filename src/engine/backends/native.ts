@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import type { LibraryHandle } from "koffi";
-import type { Backend, Runtime, RuntimeOptions } from "../backend.ts";
+import { type Backend, processorRowsPerStep, type Runtime, type RuntimeOptions } from "../backend.ts";
 import type { Space } from "../op.ts";
 import type { Job, Program, ProgramHandle } from "../program.ts";
 import { encodeJob, encodeProgram, failure, spaceNumber } from "./encode.ts";
@@ -69,6 +69,8 @@ class NativeRuntime implements Runtime {
 	readonly backend = "native";
 	readonly description: string;
 	readonly threads: number;
+	readonly rowsPerStep = processorRowsPerStep;
+	readonly mostSlices = Number.POSITIVE_INFINITY;
 	readonly #library: Library;
 	#pointer: bigint;
 	readonly #spaces = new Map<Space, ArrayBuffer>();

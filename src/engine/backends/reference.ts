@@ -2,11 +2,11 @@
  * The engine in plain TypeScript: every instruction runs through its op's reference, on one thread. It is the specification
  * that the other backends are compared with, and the last resort where neither of them works. Not meant to be fast.
  */
-import type { Backend, Runtime, RuntimeOptions } from "../backend.ts";
+import { type Backend, processorRowsPerStep, type Runtime } from "../backend.ts";
 import { type Matrix, type Space, spaces } from "../op.ts";
 import type { Instruction, Job, MicroBatch, Operand, Program, ProgramHandle } from "../program.ts";
 
-export interface ReferenceOptions extends RuntimeOptions {
+export interface ReferenceOptions {
 	/** "double" keeps every f32 value in double precision, for finite differences; default "single". */
 	precision?: "single" | "double";
 	/** Called after every instruction with what it read and wrote: to find where a NaN came from. */
@@ -61,6 +61,8 @@ export class ReferenceRuntime implements Runtime {
 	readonly backend = "reference";
 	readonly description: string;
 	readonly threads = 1;
+	readonly rowsPerStep = processorRowsPerStep;
+	readonly mostSlices = Number.POSITIVE_INFINITY;
 	readonly #double: boolean;
 	readonly #onInstruction: InstructionHook | undefined;
 	readonly #memories = new Map<Space, Memory>();
@@ -197,5 +199,5 @@ function frameOf(
 export const reference: Backend = {
 	name: "reference",
 	unavailable: async () => undefined,
-	create: async (options: ReferenceOptions) => new ReferenceRuntime(options),
+	create: async () => new ReferenceRuntime(),
 };

@@ -5,7 +5,7 @@
  * Worker 0 conducts jobs that must not block the event loop; workers 1.. are the other members of the team. A blocking job is
  * conducted by the calling thread instead.
  */
-import type { Runtime } from "../backend.ts";
+import { type Runtime, processorRowsPerStep } from "../backend.ts";
 import type { Space } from "../op.ts";
 import type { Job, Program, ProgramHandle } from "../program.ts";
 import { encodeJob, encodeProgram, failure, spaceNumber } from "./encode.ts";
@@ -62,6 +62,8 @@ export class WasmRuntime implements Runtime {
 	readonly backend = "wasm";
 	readonly description: string;
 	readonly threads: number;
+	readonly rowsPerStep = processorRowsPerStep;
+	readonly mostSlices = Number.POSITIVE_INFINITY;
 	readonly #memory: WebAssembly.Memory;
 	readonly #exports: Exports;
 	readonly #runtime: number;

@@ -2,6 +2,7 @@
  * What a Program becomes on the GPU: a flat list of launches, products and fills, run in order on one stream. Plain data, made by
  * lower.ts, which knows ops and kernels but no addresses, and carried out by the runtime, which knows addresses but no ops.
  */
+import type { Precision } from "../../backend.ts";
 import type { DType } from "../../graph.ts";
 import type { Space } from "../../op.ts";
 
@@ -98,9 +99,6 @@ export interface Fill {
 }
 
 export type Command = Launch | Product | Fill;
-
-/** How products are computed: "bf16" casts what they read; sums and everything else stay in f32. */
-export type Precision = "fp32" | "tf32" | "bf16";
 
 /** What lowering may know of the device. */
 export interface Target {

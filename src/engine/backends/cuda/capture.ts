@@ -1,0 +1,106 @@
+/**
+ * Jobs as CUDA graphs: what a job of one structure puts on the stream is captured the second time it comes and replayed from then
+ * on. The first time runs straight: libraries set themselves up then, and a job that never comes again is not worth a graph.
+ */
+import { cuda, type Driver } from "./driver.ts";
+
+/** A captured job. */
+interface Captured {
+	readonly executable: bigint;
+	readonly nodes: number;
+}
+
+/** What the last capture came to. */
+export interface CaptureReport {
+	readonly nodes: number;
+	/** Milliseconds to put the commands on the stream, and to make a graph of them that can be launched. */
+	readonly captureMilliseconds: number;
+	readonly instantiateMilliseconds: number;
+}
+
+/** Graphs kept at most; the oldest goes first. */
+const most = 64;
+
+export class GraphCache {
+	readonly #driver: Driver;
+	readonly #stream: bigint;
+	/** null: came once. */
+	readonly #graphs = new Map<string, Captured | null>();
+	#generation = -1;
+	lastCapture: CaptureReport | undefined;
+
+	constructor(driver: Driver, stream: bigint) {
+		this.#driver = driver;
+		this.#stream = stream;
+	}
+
+	/**
+	 * Put a job on the stream. @param key its structure @param generation of the addresses it uses
+	 * @param issue puts its commands there one by one
+	 */
+	run(key: string, generation: number, issue: () => void): void {
+		if (generation !== this.#generation) this.clear();
+		this.#generation = generation;
+		const known = this.#graphs.get(key);
+		this.#graphs.delete(key);
+		if (known === undefined) {
+			this.#graphs.set(key, null);
+			this.#dropOldest();
+			issue();
+			return;
+		}
+		const captured = known ?? this.#capture(issue);
+		this.#graphs.set(key, captured);
+		this.#driver.call("cuGraphLaunch", `graph of ${captured.nodes} nodes`, captured.executable, this.#stream);
+	}
+
+	clear(): void {
+		for (const captured of this.#graphs.values()) this.#destroy(captured);
+		this.#graphs.clear();
+	}
+
+	#capture(issue: () => void): Captured {
+		const driver = this.#driver;
+		const started = performance.now();
+		driver.call("cuStreamBeginCapture", "capture", this.#stream, cuda.captureThreadLocal);
+		try {
+			issue();
+		} catch (error) {
+			this.#abandon();
+			throw error;
+		}
+		const slot = new BigUint64Array(1);
+		driver.call("cuStreamEndCapture", "capture", this.#stream, slot);
+		const graph = slot[0];
+		const between = performance.now();
+		const executable = driver.make("cuGraphInstantiate", "graph", graph, 0);
+		const count = new BigUint64Array(1);
+		driver.call("cuGraphGetNodes", "graph", graph, null, count);
+		driver.call("cuGraphDestroy", "graph", graph);
+		driver.call("cuGraphUpload", "graph", executable, this.#stream);
+		this.lastCapture = {
+			nodes: Number(count[0]),
+			captureMilliseconds: between - started,
+			instantiateMilliseconds: performance.now() - between,
+		};
+		return { executable, nodes: Number(count[0]) };
+	}
+
+	/** End a capture that failed, so that the stream can be used again. */
+	#abandon(): void {
+		const graph = new BigUint64Array(1);
+		this.#driver.function("cuStreamEndCapture")(this.#stream, graph);
+		if (graph[0] !== 0n) this.#driver.function("cuGraphDestroy")(graph[0]);
+	}
+
+	#dropOldest(): void {
+		if (this.#graphs.size <= most) return;
+		const [key, captured] = this.#graphs.entries().next().value as [string, Captured | null];
+		this.#destroy(captured);
+		this.#graphs.delete(key);
+	}
+
+	#destroy(captured: Captured | null): void {
+		if (captured) this.#driver.function("cuGraphExecDestroy")(captured.executable);
+	}
+}

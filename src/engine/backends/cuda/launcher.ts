@@ -1,0 +1,149 @@
+/** Commands put on a stream: addresses resolved, arguments laid out as the kernels' parameters. Works alike in a capture. */
+import type { Products } from "./cublaslt.ts";
+import type { Driver } from "./driver.ts";
+import type { Kernels } from "./kernels.ts";
+import type { Argument, Command, DeviceOperand, Fill, Launch, Product } from "./lower-types.ts";
+import type { DeviceMemory, Frame } from "./memory.ts";
+
+/** Bytes and number of the parameters of one kernel at most. */
+const argumentBytes = 4096;
+const argumentCount = 256;
+
+export class Launcher {
+	readonly #driver: Driver;
+	readonly #memory: DeviceMemory;
+	readonly #kernels: Kernels;
+	readonly #products: Products;
+	readonly #stream: bigint;
+	readonly #values: DataView;
+	readonly #address: bigint;
+	readonly #pointers: BigUint64Array;
+	/** Wait after every command and say which one failed; slow. */
+	readonly #check: boolean;
+
+	constructor(
+		driver: Driver,
+		parts: { memory: DeviceMemory; kernels: Kernels; products: Products },
+		stream: bigint,
+		check: boolean,
+	) {
+		this.#driver = driver;
+		this.#memory = parts.memory;
+		this.#kernels = parts.kernels;
+		this.#products = parts.products;
+		this.#stream = stream;
+		this.#check = check;
+		const { address, buffer } = driver.libraries.allocate(argumentBytes + 8 * argumentCount);
+		this.#address = address;
+		this.#values = new DataView(buffer, 0, argumentBytes);
+		this.#pointers = new BigUint64Array(buffer, argumentBytes, argumentCount);
+	}
+
+	issue(command: Command, frame: Frame): void {
+		if (command.kind === "kernel") this.#launch(command, frame);
+		else if (command.kind === "product") this.#product(command, frame);
+		else this.#zero(command, frame);
+		if (this.#check) this.#memory.synchronize(what(command));
+	}
+
+	#launch(launch: Launch, frame: Frame): void {
+		if (launch.grid.some((size) => size === 0)) return;
+		const fn = this.#kernels.function(launch);
+		this.#layOut(launch, frame);
+		const sizes = [...launch.grid, ...launch.block, launch.shared];
+		if (launch.cooperative) {
+			this.#driver.call("cuLaunchCooperativeKernel", what(launch), fn, ...sizes, this.#stream, this.#pointers);
+		} else {
+			this.#driver.call("cuLaunchKernel", what(launch), fn, ...sizes, this.#stream, this.#pointers, null);
+		}
+	}
+
+	#product(product: Product, frame: Frame): void {
+		const of = (operand: DeviceOperand | null, stride: number) =>
+			operand ? this.#locate(operand, frame, product.batch > 1 ? (product.batch - 1) * stride : 0) : 0n;
+		const addresses = {
+			a: of(product.a, product.strideA),
+			b: of(product.b, product.strideB),
+			c: of(product.c, product.strideC),
+			y: of(product.y, product.strideY),
+			bias: of(product.bias, 0),
+		};
+		this.#products.run(product, addresses, this.#stream);
+	}
+
+	#zero(fill: Fill, frame: Frame): void {
+		const { operand } = fill;
+		const { rows, cols, ld, dtype } = operand;
+		const address = this.#locate(operand, frame, 0);
+		const stream = this.#stream;
+		const whole = rows === 1 || ld === cols;
+		if (!whole && dtype === "bf16") throw new Error(`[zero] expected bf16 rows without gaps, got ${what(fill)}`);
+		if (!whole) this.#driver.call("cuMemsetD2D32Async", what(fill), address, 4 * ld, 0, cols, rows, stream);
+		else if (dtype === "bf16") this.#driver.call("cuMemsetD16Async", what(fill), address, 0, rows * cols, stream);
+		else this.#driver.call("cuMemsetD32Async", what(fill), address, 0, rows * cols, stream);
+	}
+
+	/** Parameters one after the other, each at a multiple of 8 bytes, and the table of their addresses. */
+	#layOut({ args, label, kernel }: Launch, frame: Frame): void {
+		if (args.length > argumentCount) throw new Error(`[${kernel}] expected at most ${argumentCount} arguments`);
+		let at = 0;
+		args.forEach((argument, i) => {
+			if (at + 24 > argumentBytes) throw new Error(`[${kernel}] expected at most ${argumentBytes} bytes, ${label}`);
+			this.#pointers[i] = this.#address + BigInt(at);
+			this.#write(argument, at, frame);
+			at += argument.kind === "matrix" ? 24 : 8;
+		});
+	}
+
+	#write(argument: Argument, at: number, frame: Frame): void {
+		const view = this.#values;
+		switch (argument.kind) {
+			case "int":
+				return view.setInt32(at, argument.value, true);
+			case "float":
+				return view.setFloat32(at, argument.value, true);
+			case "firstSequence":
+				return view.setInt32(at, frame.firstSequence, true);
+			case "job":
+				return view.setBigUint64(at, this.#memory.address("job", 0, 4), true);
+			case "pointer":
+				return view.setBigUint64(at, argument.operand ? this.#locate(argument.operand, frame, 0) : 0n, true);
+			case "matrix": {
+				const { operand } = argument;
+				view.setBigUint64(at, operand ? this.#locate(operand, frame, 0) : 0n, true);
+				view.setInt32(at + 8, operand?.rows ?? 0, true);
+				view.setInt32(at + 12, operand?.cols ?? 0, true);
+				view.setInt32(at + 16, operand?.ld ?? 0, true);
+				view.setInt32(at + 20, 0, true);
+			}
+		}
+	}
+
+	/** Device address of an operand, checked against the end of its space; `more` elements follow the first matrix. */
+	#locate({ space, offset, rows, cols, ld, dtype }: DeviceOperand, frame: Frame, more: number): bigint {
+		const elements = rows * cols === 0 ? 0 : (rows - 1) * ld + cols + more;
+		if (space === "half") {
+			return this.#memory.address("half", 0, Math.ceil((offset + elements) / 2)) + 2n * BigInt(offset);
+		}
+		const words = dtype === "bf16" ? Math.ceil(elements / 2) : elements;
+		if (space === "constants") {
+			const { address, words: there } = frame.constants;
+			if (offset + words > there) throw new Error(`[constants] expected at most ${there} words, got ${offset + words}`);
+			return address + 4n * BigInt(offset);
+		}
+		const region = space === "gradients" ? "slices" : space;
+		const base = space === "scratch" ? 0 : (frame.bases[space] ?? 0);
+		return this.#memory.address(region, base + offset, words);
+	}
+}
+
+/** "gelu, mlp of layer 2: gelu<<<12x1x1, 256>>> (64, 384) (64, 384)" */
+export function what(command: Command): string {
+	const shape = (operand: DeviceOperand | null) => (operand ? `(${operand.rows}, ${operand.cols})` : "none");
+	if (command.kind === "zero") return `zero ${command.operand.space} ${shape(command.operand)} (${command.label})`;
+	if (command.kind === "product") return `product (${command.label}) of ${shape(command.a)} and ${shape(command.b)}`;
+	const { kernel, grid, block, shared, label, args } = command;
+	const shapes = args.flatMap((argument) => ("operand" in argument ? [shape(argument.operand)] : []));
+	const size = `<<<${grid.join("x")}, ${block.join("x")}${shared ? `, ${shared}` : ""}>>>`;
+	return `${label}: ${kernel}${size} ${shapes.join(" ")}`;
+}

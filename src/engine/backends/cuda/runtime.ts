@@ -1,0 +1,356 @@
+/**
+ * The engine on an NVIDIA GPU: programs lowered to launches and products, every job one CUDA graph, one stream in order. It knows no
+ * kernel by name but the one that casts weights; lower.ts does.
+ */
+import type { Precision, Runtime } from "../../backend.ts";
+import type { Space } from "../../op.ts";
+import type { Job, MicroBatch, Program, ProgramHandle } from "../../program.ts";
+import { type CaptureReport, GraphCache } from "./capture.ts";
+import { Products } from "./cublaslt.ts";
+import { cuda, type Device, Driver, openDevice } from "./driver.ts";
+import type { Libraries } from "./foreign.ts";
+import { Kernels } from "./kernels.ts";
+import { Launcher } from "./launcher.ts";
+import type { Launch, Lowered, Target } from "./lower-types.ts";
+import { DeviceMemory, type Frame, type Region } from "./memory.ts";
+import { moduleFolder } from "./module-cache.ts";
+import { nvrtcVersion } from "./nvrtc.ts";
+
+export interface CudaOptions {
+	readonly libraries: Libraries;
+	readonly lower: (program: Program, target: Target) => Lowered;
+	readonly precision: Precision;
+	/** Run one command at a time, wait for each and name the one that fails. Slow. */
+	readonly check?: boolean;
+	/** Folder of compiled kernels, and of their sources; for tests. */
+	readonly cache?: string;
+	readonly sources?: string;
+}
+
+/** A loaded program. */
+interface Loaded {
+	readonly program: Program;
+	readonly lowered: Lowered;
+	readonly constants: Frame["constants"];
+}
+
+/** Outputs up to this many words are copied to the host within the job itself. */
+const mirroredOutputs = 1 << 18;
+
+export class CudaRuntime implements Runtime {
+	readonly backend = "cuda";
+	readonly description: string;
+	readonly threads = 1;
+	readonly rowsPerStep = Number.POSITIVE_INFINITY;
+	readonly mostSlices = 1;
+	readonly device: Device;
+	readonly precision: Precision;
+	readonly #driver: Driver;
+	readonly #lower: CudaOptions["lower"];
+	readonly #check: boolean;
+	readonly #stream: bigint;
+	readonly #done: bigint;
+	readonly #memory: DeviceMemory;
+	readonly #kernels: Kernels;
+	readonly #products: Products;
+	readonly #launcher: Launcher;
+	readonly #graphs: GraphCache;
+	readonly #programs = new Map<number, Loaded>();
+	#nextId = 0;
+	#running = false;
+	#closed = false;
+	/** Are the weights in `half` those of `parameters`? */
+	#halfFresh = false;
+	/** Words of `outputs` that the host has as they are, from the start; where it has them. */
+	#outputsFresh = 0;
+	#outputs: { address: bigint; words: Int32Array } | undefined;
+
+	constructor({ libraries, lower, precision, check = false, cache = moduleFolder(), sources }: CudaOptions) {
+		this.#driver = new Driver(libraries);
+		this.#lower = lower;
+		this.#check = check;
+		this.precision = precision;
+		this.device = openDevice(this.#driver);
+		this.description = `cuda, ${this.device.name}, ${precision}${check ? ", checked" : ""}`;
+		const newEvent = () => this.#driver.make("cuEventCreate", "event", cuda.eventDisableTiming);
+		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
+		this.#done = newEvent();
+		this.#memory = new DeviceMemory(this.#driver, this.#stream, newEvent);
+		this.#kernels = new Kernels(this.#driver, { ...this.device, version: nvrtcVersion(libraries) }, cache, sources);
+		this.#products = new Products(this.#driver, precision);
+		const parts = { memory: this.#memory, kernels: this.#kernels, products: this.#products };
+		this.#launcher = new Launcher(this.#driver, parts, this.#stream, check);
+		this.#graphs = new GraphCache(this.#driver, this.#stream);
+		this.#memory.reserve("job", 4);
+	}
+
+	/** Bytes that activations may take: what is free now, less a reserve for everything else. */
+	get activationBytes(): number {
+		return Math.max(0, 0.9 * this.#driver.memory().free - (1 << 30)) + 4 * this.#memory.words("arena");
+	}
+
+	/** What capturing the last new job took. */
+	get lastCapture(): CaptureReport | undefined {
+		return this.#graphs.lastCapture;
+	}
+
+	/** Files of kernels that had to be compiled, and how long that took. */
+	get compiled(): { readonly files: number; readonly milliseconds: number } {
+		return this.#kernels.compiled;
+	}
+
+	reserve(space: Space, words: number): void {
+		this.#memory.reserve(regionOf(space), words);
+	}
+
+	write(space: Space, offset: number, words: Float32Array | Int32Array): void {
+		this.#memory.write(regionOf(space), offset, words);
+		if (space === "parameters") this.#halfFresh = false;
+		if (space === "outputs") this.#outputsFresh = 0;
+	}
+
+	read(space: Space, offset: number, words: Float32Array | Int32Array): void {
+		const end = offset + words.length;
+		if (space !== "outputs" || end > this.#outputsFresh || this.#running || !this.#outputs) {
+			this.#memory.read(regionOf(space), offset, words);
+			return;
+		}
+		const { buffer, byteOffset } = this.#outputs.words;
+		const View = words instanceof Int32Array ? Int32Array : Float32Array;
+		words.set(new View(buffer as ArrayBuffer, byteOffset + 4 * offset, words.length));
+	}
+
+	load(program: Program): ProgramHandle {
+		const { multiprocessors, sharedMemory } = this.device;
+		const lowered = this.#lower(program, { precision: this.precision, multiprocessors, sharedMemory });
+		const id = this.#nextId++;
+		this.#programs.set(id, { program, lowered, constants: this.#constants(program.constants) });
+		return { id, program };
+	}
+
+	forget({ id }: ProgramHandle): void {
+		const loaded = this.#programs.get(id);
+		if (!loaded) return;
+		this.#memory.synchronize("constants");
+		if (loaded.constants.address) this.#driver.call("cuMemFree", "constants", loaded.constants.address);
+		this.#programs.delete(id);
+	}
+
+	async run(job: Job): Promise<void> {
+		this.#begin();
+		try {
+			await this.#kernels.prepare(this.#launches(job));
+			this.#start(job);
+			await this.#finished();
+		} finally {
+			this.#running = false;
+		}
+	}
+
+	runSync(job: Job): void {
+		this.#begin();
+		try {
+			this.#start(job);
+			this.#driver.call("cuEventSynchronize", "job", this.#done);
+		} finally {
+			this.#running = false;
+		}
+	}
+
+	/** Rate of a large product in this runtime's precision. */
+	async peak(seconds: number): Promise<number> {
+		return (await this.#measure(seconds)).gflops;
+	}
+
+	/** Rate of a large product of tf32 (or fp32) and of bf16 operands in GFLOP/s, and of a copy in GB/s read and written. */
+	async rates(seconds: number): Promise<{ product: number; bf16: number; copy: number }> {
+		const { gflops: product, copy } = await this.#measure(seconds);
+		return { product, bf16: (await this.#measure(seconds, true)).gflops, copy };
+	}
+
+	memory(): number {
+		const constants = [...this.#programs.values()].reduce((sum, loaded) => sum + 4 * loaded.constants.words, 0);
+		return this.#closed ? 0 : this.#memory.bytes + constants;
+	}
+
+	async close(): Promise<void> {
+		if (this.#running) throw new Error("[cuda] expected one job at a time");
+		if (this.#closed) return;
+		this.#closed = true;
+		const driver = this.#driver;
+		driver.function("cuStreamSynchronize")(this.#stream);
+		this.#graphs.clear();
+		const free = (address: bigint) => driver.function("cuMemFree")(address);
+		for (const { constants } of this.#programs.values()) if (constants.address) free(constants.address);
+		this.#programs.clear();
+		if (this.#outputs) driver.function("cuMemFreeHost")(this.#outputs.address);
+		this.#products.close(free);
+		this.#kernels.close();
+		this.#memory.close();
+		driver.function("cuEventDestroy")(this.#done);
+		driver.function("cuStreamDestroy")(this.#stream);
+		// The device number; there is only the first.
+		driver.function("cuDevicePrimaryCtxRelease")(0);
+	}
+
+	#begin(): void {
+		if (this.#running) throw new Error("[cuda] expected one job at a time");
+		if (this.#closed) throw new Error("[cuda] expected an open runtime, got a closed one");
+		this.#running = true;
+	}
+
+	/** Put a job on the stream, what the host wrote before it, and the event of its end. */
+	#start(job: Job): void {
+		const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
+		if (job.microBatches.length > 0) this.#memory.reserve("slices", job.slices * job.gradientWords);
+		for (const { program, lowered } of programs) {
+			this.#memory.reserve("arena", program.arenaWords);
+			this.#memory.reserve("scratch", lowered.scratchWords);
+		}
+		const outputs = this.#mirrorOutputs(job);
+		const cast = this.#mustCast(job, programs);
+		const state = Int32Array.of(Number(BigInt.asIntN(32, job.seed)), Number(BigInt.asIntN(32, job.seed >> 32n)), job.step, 0);
+		this.#memory.write("job", 0, state);
+		this.#memory.send();
+		const issue = () => this.#issue(job, cast, outputs);
+		if (this.#check) issue();
+		else this.#graphs.run(keyOf(job, cast, outputs), this.#memory.generation, issue);
+		this.#driver.call("cuEventRecord", "job", this.#done, this.#stream);
+		this.#outputsFresh = outputs;
+	}
+
+	#issue(job: Job, cast: boolean, outputs: number): void {
+		const zero = job.microBatches.length > 0 ? job.slices * job.gradientWords : 0;
+		if (zero > 0) {
+			const address = this.#memory.address("slices", 0, zero);
+			this.#driver.call("cuMemsetD32Async", "gradients", address, 0, zero, this.#stream);
+		}
+		if (cast) {
+			const constants = { address: 0n, words: 0 };
+			const launch = castLaunch(this.#memory.words("parameters"), this.device.multiprocessors);
+			this.#launcher.issue(launch, { constants, bases: {}, firstSequence: 0 });
+		}
+		for (const microBatch of job.microBatches) this.#issueProgram(microBatch.program, basesOf(microBatch, job), microBatch);
+		for (const { program, stateOffset } of job.updates) this.#issueProgram(program, { state: stateOffset });
+		if (outputs > 0 && this.#outputs) {
+			const from = this.#memory.address("outputs", 0, outputs);
+			this.#driver.call("cuMemcpyDtoHAsync", "outputs", this.#outputs.address, from, 4 * outputs, this.#stream);
+		}
+	}
+
+	#issueProgram(handle: ProgramHandle, bases: Frame["bases"], { firstSequence } = { firstSequence: 0 }): void {
+		const { lowered, constants } = this.#loaded(handle);
+		const frame = { constants, bases, firstSequence };
+		for (const command of lowered.commands) this.#launcher.issue(command, frame);
+	}
+
+	/** Poll: the wait of a step is short, and the event loop stays free. */
+	async #finished(): Promise<void> {
+		const query = this.#driver.function("cuEventQuery");
+		const patience = performance.now() + 100;
+		for (;;) {
+			const result = query(this.#done) as number;
+			if (result === cuda.success) return;
+			if (result !== cuda.notReady) throw this.#driver.error("cuEventQuery", result, "a job ended badly");
+			if (performance.now() < patience) await new Promise((resolve) => setImmediate(resolve));
+			else await new Promise((resolve) => setTimeout(resolve, 1));
+		}
+	}
+
+	#loaded({ id }: ProgramHandle): Loaded {
+		const loaded = this.#programs.get(id);
+		if (!loaded) throw new Error(`[cuda] expected a loaded program, got ${id}`);
+		return loaded;
+	}
+
+	*#launches(job: Job): Generator<Pick<Launch, "file" | "defines" | "label">> {
+		const loaded = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
+		if (loaded.some(({ lowered }) => lowered.half)) yield castLaunch(0, 1);
+		for (const { lowered } of new Set(loaded)) {
+			for (const command of lowered.commands) if (command.kind === "kernel") yield command;
+		}
+	}
+
+	/** Must the weights be cast before this job? */
+	#mustCast(job: Job, programs: readonly Loaded[]): boolean {
+		if (job.weightsChanged) this.#halfFresh = false;
+		if (!programs.some(({ lowered }) => lowered.half)) return false;
+		const words = this.#memory.words("parameters");
+		if (this.#memory.words("half") < words / 2) this.#halfFresh = false;
+		this.#memory.reserve("half", Math.ceil(words / 2));
+		const must = !this.#halfFresh;
+		this.#halfFresh = true;
+		return must;
+	}
+
+	/** Words of outputs that a job leaves and that are few enough to be copied along with it; makes room for them. */
+	#mirrorOutputs({ microBatches, updates }: Job): number {
+		let words = 0;
+		for (const { program, outputsOffset } of microBatches) {
+			words = Math.max(words, outputsOffset + program.program.outputWords);
+		}
+		for (const { program } of updates) words = Math.max(words, program.program.outputWords);
+		if (words > mirroredOutputs || words > this.#memory.words("outputs")) return 0;
+		if (words > (this.#outputs?.words.length ?? 0)) {
+			this.#memory.synchronize("outputs");
+			if (this.#outputs) this.#driver.call("cuMemFreeHost", "outputs", this.#outputs.address);
+			this.#outputs = this.#memory.pinned(Math.ceil(words / 1024) * 1024, "outputs");
+			this.#memory.generation++;
+		}
+		return words;
+	}
+
+	#constants(words: Int32Array): Frame["constants"] {
+		if (words.length === 0) return { address: 0n, words: 0 };
+		const address = this.#driver.allocate(words.byteLength, "constants");
+		this.#driver.call("cuMemcpyHtoDAsync", "constants", address, words, words.byteLength, this.#stream);
+		this.#memory.synchronize("constants");
+		return { address, words: words.length };
+	}
+
+	/** Time products of 4096 x 4096 and copies of 256 MiB by events, the best of several; on memory of its own. */
+	async #measure(seconds: number, half = false): Promise<{ gflops: number; copy: number }> {
+		const { measureRates } = await import("./measure.ts");
+		return measureRates(this.#driver, this.#products, this.#stream, { seconds, half });
+	}
+}
+
+function regionOf(space: Space): Region {
+	if (space === "gradients") return "slices";
+	if (space === "constants") throw new Error("[constants] expected a space of the host's, got a program's own");
+	return space;
+}
+
+function basesOf({ slice, inputsOffset, outputsOffset }: MicroBatch, { gradientWords }: Job): Frame["bases"] {
+	return { gradients: slice * gradientWords, inputs: inputsOffset, outputs: outputsOffset };
+}
+
+/** Everything that is baked into the commands of a job. */
+function keyOf({ microBatches, updates, slices, gradientWords }: Job, cast: boolean, outputs: number): string {
+	const parts: unknown[] = [cast, outputs, slices, gradientWords];
+	for (const { program, slice, inputsOffset, outputsOffset, firstSequence } of microBatches) {
+		parts.push([program.id, slice, inputsOffset, outputsOffset, firstSequence]);
+	}
+	for (const { program, stateOffset } of updates) parts.push([program.id, stateOffset]);
+	return JSON.stringify(parts);
+}
+
+/** The weights as bf16. */
+function castLaunch(words: number, multiprocessors: number): Launch {
+	const from = { space: "parameters", offset: 0, rows: 1, cols: words, ld: words, dtype: "f32" } as const;
+	const to = { ...from, space: "half", dtype: "bf16" } as const;
+	return {
+		kind: "kernel",
+		kernel: "castToHalf",
+		file: "half",
+		grid: [Math.max(1, Math.min(Math.ceil(words / 256), 8 * multiprocessors)), 1, 1],
+		block: [256, 1, 1],
+		shared: 0,
+		args: [
+			{ kind: "pointer", operand: from },
+			{ kind: "pointer", operand: to },
+			{ kind: "int", value: words },
+		],
+		label: "weights as bf16",
+	};
+}
