@@ -14,7 +14,7 @@ const quickSizes: RecallSizes = {
 	positions: "window",
 	clip: 1,
 	batch: 32,
-	steps: 1000,
+	steps: 900,
 	evaluateEvery: 50,
 	learningRate: 1e-3,
 	targetLoss: 0.05,
@@ -50,16 +50,16 @@ export const selectiveCopy: Study = {
 	budgets: {
 		quick: {
 			note:
-				"4 noise tokens and windows of 16 instead of 4096, from 128 on, and windows of 32; batch 32, rate 2e-3, at most 1000 steps (32,000 " +
-				"samples instead of 1.11 M): enough to see who begins to learn it, not to learn it. About 8 minutes on 2 cores.",
+				"16 noise tokens instead of 4096, windows of 8 with positions within them instead of 32; rate 1e-3, gradients clipped, at most 900 " +
+				"steps of 32 (28,800 samples instead of 1.11 M): enough to see that it is learned, not to learn it. About 9 minutes on 2 cores.",
 			seeds: 3,
 			base: recallBase(quickSizes),
 			runs: [...recallRuns(quickSizes), ...recallAblations(quickSizes)],
 			claims: [
 				{
-					text: "More than half of the symbols are recalled",
+					text: "A quarter of the symbols are recalled, where guessing gives one in fourteen",
 					reading: { run: "recurrent", measure: "accuracy" },
-					rule: { kind: "at-least", value: 0.5 },
+					rule: { kind: "at-least", value: 0.25 },
 				},
 				...recallComparisons(),
 			],
