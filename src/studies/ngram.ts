@@ -3,6 +3,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeJson } from "../base/files.ts";
 import { expectObject, readJson } from "../base/json.ts";
+import type { Config } from "../train/config.ts";
+import { openSubject } from "../train/prepare.ts";
+import { ngramLoss } from "./ngram-model.ts";
 import type { RunResult } from "./results.ts";
 
 const fileOf = (out: string) => join(out, "ngram.json");
@@ -52,7 +55,17 @@ export function readNgram(out: string): RunResult | undefined {
 	};
 }
 
-/** Keep a result. */
-export function writeNgram(out: string, result: NgramResult): void {
+/** Tokens that are counted and measured at most; a floor needs no more, and memory has an end. */
+const most = { train: 5_000_000, validation: 500_000 };
+
+/** Count and measure, unless that was done before. @param config of a run of the study, for its text and tokenizer */
+export async function measureNgram(out: string, order: number, config: Config, signal?: AbortSignal): Promise<void> {
+	if (existsSync(fileOf(out))) return;
+	const { text } = await openSubject(config);
+	if (!text) return;
+	const started = performance.now();
+	const { loss, tokens } = await ngramLoss(order, text.train, text.validation, most, signal);
+	if (signal?.aborted) return;
+	const result: NgramResult = { order, loss, tokens, seconds: (performance.now() - started) / 1000 };
 	writeJson(fileOf(out), result);
 }

@@ -12,6 +12,7 @@ import { train } from "../train/trainer.ts";
 import { measureLengths } from "./lengths.ts";
 import { type Manifest, manifestFor, writeManifest } from "./manifest.ts";
 import { matchedValues } from "./matched.ts";
+import { measureNgram } from "./ngram.ts";
 import { configOf, type PlannedRun, planRuns } from "./plan.ts";
 import { failurePath, finishedSummary } from "./results.ts";
 import type { RunGroup, Study, StudyBudgetName } from "./study.ts";
@@ -75,8 +76,10 @@ export async function runStudy(study: Study, options: RunStudyOptions): Promise<
 	});
 	const planned = planRuns(declared, { ...manifest, out, only: options.only });
 	// What the caller got wrong shows here, before anything is written.
-	await openSubject(configOf(planned[0], declared, needed(study, manifest.overrides)));
+	const first = configOf(planned[0], declared, needed(study, manifest.overrides));
+	await openSubject(first);
 	writeManifest(out, manifest);
+	if (declared.ngramOrder !== undefined) await measureNgram(out, declared.ngramOrder, first, signal);
 	const outcome = { done: 0, failed: 0 };
 	const clock = new Remaining(planned);
 	onEvent({ kind: "study", out, runs: planned.length });
