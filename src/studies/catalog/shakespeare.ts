@@ -72,7 +72,7 @@ const quick: StudyBudget = {
 		...positions({ config: { train: { steps: 250 } } }).map((run) => ({ ...run, lengths: [1, 2, 4, 8, 16] })),
 	],
 	claims: equalFlops,
-	ngramOrder: 6,
+	ngramOrder: 5,
 };
 
 const paperSteps = 11_230;
@@ -212,7 +212,7 @@ const paper: StudyBudget = {
 			loss: [1.756, 1.624, 1.567, 1.532, 1.504, 1.494, 1.474, 1.473],
 		},
 	],
-	ngramOrder: 6,
+	ngramOrder: 5,
 };
 
 export const shakespeare: Study = {
