@@ -4,7 +4,7 @@
  * `--force` builds everything again.
  */
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -15,6 +15,7 @@ const settings = ["package.json", "tsconfig.json", "tsconfig.build.json"];
 
 const force = process.argv.includes("--force");
 buildTypeScript();
+copyKernels();
 buildOptional("native library", "scripts/build-native.mjs", "wasm or plain TypeScript will be used instead");
 buildOptional("wasm module", "scripts/build-wasm.mjs", "there will be no wasm backend");
 
@@ -35,6 +36,13 @@ function buildTypeScript() {
 	if (status !== 0) fail("TypeScript did not compile, see above");
 	mkdirSync(join(root, "dist"), { recursive: true });
 	writeFileSync(stamp, JSON.stringify(sources));
+}
+
+/** The CUDA sources lie beside the compiled module that hands them to the device's compiler. */
+function copyKernels() {
+	const folder = join("engine", "backends", "cuda", "kernels");
+	rmSync(join(root, "dist", folder), { recursive: true, force: true });
+	cpSync(join(root, "src", folder), join(root, "dist", folder), { recursive: true });
 }
 
 /** Run a build script whose failure leaves a working installation; it says itself whether there is anything to do. */

@@ -122,12 +122,14 @@ export const actions: Actions = {
 				continue;
 			}
 			const runtime = await createRuntime(name);
-			const flopsPerSecond = 1e9 * (await productRate(runtime, 0.5));
+			const rates = await runtime.rates?.(0.2);
 			backends.push({
 				name,
 				description: runtime.description,
-				flopsPerSecond,
+				flopsPerSecond: 1e9 * (await productRate(runtime, 0.5)),
 				peakFlopsPerSecond: 1e9 * (await runtime.peak(0.5)),
+				...(rates && { bf16FlopsPerSecond: 1e9 * rates.bf16, copyBytesPerSecond: 1e9 * rates.copy }),
+				...(runtime.memoryBytes !== undefined && { memoryBytes: runtime.memoryBytes }),
 			});
 			await runtime.close();
 		}

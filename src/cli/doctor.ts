@@ -25,6 +25,11 @@ export interface BackendReport {
 	/** Speed of a matrix product, and the measured peak of fused multiply-add it is held against. */
 	readonly flopsPerSecond?: number;
 	readonly peakFlopsPerSecond?: number;
+	/** A GPU's: rate of a product of bf16 operands, and bytes per second read and written by a copy. */
+	readonly bf16FlopsPerSecond?: number;
+	readonly copyBytesPerSecond?: number;
+	/** Memory of its own. */
+	readonly memoryBytes?: number;
 }
 
 export function doctorCommand(io: Io, { doctor }: Actions, done: (status: number) => void): Command {
@@ -57,5 +62,9 @@ function backendRow(backend: BackendReport): string[] {
 	if (speed !== undefined && peak !== undefined && Number.isFinite(peak)) {
 		parts.push(`${((100 * speed) / peak).toFixed(0)} % of the measured peak of ${(peak / 1e9).toFixed(1)}`);
 	}
+	const { bf16FlopsPerSecond: bf16, copyBytesPerSecond: copied, memoryBytes: memory } = backend;
+	if (bf16 !== undefined) parts.push(`bf16 ${(bf16 / 1e12).toFixed(0)} TFLOP/s`);
+	if (copied !== undefined) parts.push(`copies ${(copied / 1e9).toFixed(0)} GB/s`);
+	if (memory !== undefined) parts.push(`memory ${compact(memory, "B")}`);
 	return [backend.name, "yes", parts.filter(Boolean).join(", ")];
 }

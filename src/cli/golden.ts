@@ -32,7 +32,11 @@ async function main(): Promise<number> {
 			continue;
 		}
 		for (const name of goldenCases(folder)) {
-			const results = await checkGoldenCase(folder, name, await createRuntime(backend as BackendName, { threads: 2 }));
+			const results = await checkGoldenCase(
+				folder,
+				name,
+				await createRuntime(backend as BackendName, { threads: 2, precision: "fp32" }),
+			);
 			for (const { quantity, error, leftOut } of results) {
 				const fine = error <= tolerance;
 				checked++;

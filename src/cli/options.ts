@@ -58,7 +58,7 @@ export interface RunFlags {
 	/** Default: the best one, or the newest where none was evaluated. */
 	readonly checkpoint?: "best" | "last" | number;
 	readonly threads?: number;
-	readonly backend: "auto" | "native" | "wasm" | "reference";
+	readonly backend: "auto" | "cuda" | "native" | "wasm" | "reference";
 	readonly json: boolean;
 }
 
@@ -67,7 +67,9 @@ export function addRunOptions(command: Command): Command {
 		.option("--checkpoint <which>", "best (the default), last, or the number of a step", readCheckpoint)
 		.option("--threads <n>", "worker threads (default 1 to generate, all cores to evaluate)", integer("--threads", 1))
 		.addOption(
-			new Option("--backend <name>", "engine backend").choices(["auto", "native", "wasm", "reference"]).default("auto"),
+			new Option("--backend <name>", "engine backend")
+				.choices(["auto", "cuda", "native", "wasm", "reference"])
+				.default("auto"),
 		)
 		.option("--json", "end with one line of JSON", false)
 		.option("--debug", "show stack traces of errors");

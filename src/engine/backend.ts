@@ -23,6 +23,8 @@ export interface Runtime {
 	readonly mostSlices: number;
 	/** Bytes of its own memory that activations may take now; absent where they share the machine's. */
 	readonly activationBytes?: number;
+	/** All of its own memory, where it has one. */
+	readonly memoryBytes?: number;
 	/** Make `space` at least `words` long (contents kept, new words zero). */
 	reserve(space: Space, words: number): void;
 	/** Words [offset, offset + length) of a space, copied to or from the host. */

@@ -264,10 +264,14 @@ export const configSchema = z.strictObject({
 		resumable: true,
 		common: true,
 	}),
-	backend: key(z.enum(["auto", "native", "wasm", "reference"]).default("auto"), {
+	backend: key(z.enum(["auto", "cuda", "native", "wasm", "reference"]).default("auto"), {
 		description: "engine backend; auto takes the fastest that works here",
 		resumable: true,
 		common: true,
+	}),
+	precision: key(z.enum(["auto", "fp32", "tf32", "bf16"]).default("auto"), {
+		description: "how a GPU computes matrix products; sums and all else stay in fp32; auto: tf32 there, fp32 elsewhere",
+		resumable: true,
 	}),
 	run: key(orNone(z.string().min(1)), {
 		description: "folder of the run, or none for runs/NAME-1, runs/NAME-2, ...",

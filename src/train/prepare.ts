@@ -1,4 +1,5 @@
 /** From a configuration to what is learned (data) and what learns (model, optimiser). */
+
 import { RivuletError } from "../base/errors.ts";
 import {
 	CopyTask,
@@ -10,6 +11,7 @@ import {
 	saveTokenizer,
 	type Task,
 } from "../data/index.ts";
+import type { RuntimeOptions } from "../engine/backend.ts";
 import type { ModelConfig, Outputs } from "../models/index.ts";
 import { alphaSetting, type Config, isCopyTask, windowRange } from "./config.ts";
 import type { EvaluationBatch } from "./evaluate.ts";
@@ -145,6 +147,11 @@ function* take<T>(items: Iterable<T>, limit: number | null): Generator<T> {
 		if (limit !== null && count++ >= limit) return;
 		yield item;
 	}
+}
+
+/** How the runtime is to be, as the configuration says. */
+export function runtimeOptions({ threads, precision }: Pick<Config, "threads" | "precision">): RuntimeOptions {
+	return { ...(threads === null ? {} : { threads }), ...(precision === "auto" ? {} : { precision }) };
 }
 
 /** The model that a configuration asks for, for data of this vocabulary and these outputs. */

@@ -14,7 +14,7 @@ import { allFinite, diagnose, hasDiverged, unsoundWeight } from "./diagnosis.ts"
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainEvent, TrainSummary } from "./events.ts";
 import { type Batch, Learner } from "./learner.ts";
-import { learnerOptions, modelConfig, openSubject, type Subject } from "./prepare.ts";
+import { learnerOptions, modelConfig, openSubject, runtimeOptions, type Subject } from "./prepare.ts";
 import { startRun } from "./resume.ts";
 import type { RunFolder } from "./run.ts";
 import { drawWindow, Schedule } from "./schedule.ts";
@@ -43,7 +43,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
 		for (const text of skipped) emit({ kind: "note", text: `passed over a damaged checkpoint: ${text}` });
 		subject.saveTokenizer(run.tokenizerPath);
 		const model = createModel(modelConfig(config, subject));
-		const runtime = await createRuntime(config.backend, config.threads === null ? {} : { threads: config.threads });
+		const runtime = await createRuntime(config.backend, runtimeOptions(config));
 		const learner = new Learner(model, runtime, learnerOptions(config));
 		try {
 			const trainer = new Trainer(config, subject, run, learner, options);

@@ -64,7 +64,7 @@ describe("wrong usage ends with status 2, one message and a way out", () => {
 		[["generate", "r", "--top-p", "1.5"], "--top-p: expected a number in (0, 1]", ""],
 		[["generate", "r", "--promt", "x"], "unknown option '--promt'", "did you mean --prompt?"],
 		[["generate", "r", "--checkpoint", "worst"], "--checkpoint: expected best, last, or the number of a step", ""],
-		[["evaluate", "r", "--backend", "cuda"], "argument 'cuda' is invalid", "--help"],
+		[["evaluate", "r", "--backend", "vulkan"], "argument 'vulkan' is invalid", "--help"],
 		[["evaluate", "r", "--data.pth", "x"], "unknown option '--data.pth'", "did you mean --data.path?"],
 	])("%j", async (argv, message, hint) => {
 		const { status, out, err } = await rivulet(argv);

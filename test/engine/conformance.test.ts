@@ -185,12 +185,15 @@ async function compare(runtime: Runtime, exact: Runtime, op: OpDefinition, one: 
 const candidates: { name: BackendName; isa?: string }[] = [
 	{ name: "reference" },
 	{ name: "wasm" },
+	{ name: "cuda" },
 	...["baseline", "avx2", "avx512", "neon"].map((isa) => ({ name: "native" as const, isa })),
 ];
 
 for (const { name: backend, isa } of candidates) {
 	const title = isa ? `${backend} ${isa}` : backend;
-	const opened = await createRuntime(backend, { threads: 2, isa }).catch((error: Error) => error.message);
+	const opened = await createRuntime(backend, { threads: 2, isa, precision: "fp32" }).catch(
+		(error: Error) => error.message,
+	);
 	if (typeof opened === "string") {
 		test.skip(`${title} cannot run here: ${opened}`, () => {});
 		continue;

@@ -140,7 +140,7 @@ describe("flags", () => {
 		["model.alpha", "learned:2", "learned:0.5"],
 		["train.betas", "0.9", "two numbers"],
 		["train.betas", "0.9,x", "two numbers"],
-		["backend", "cuda", "auto | native | wasm | reference"],
+		["backend", "vulkan", "auto | cuda | native | wasm | reference"],
 	])("of a wrong value are refused: %s %s", (name, value, message) => {
 		const error = failure(() => read({ [name]: value }));
 		expect(error.message).toContain(message);

@@ -1,4 +1,5 @@
 /** Which backends there are, and the choice among them: cuda, then native, then wasm, then reference. */
+import { RivuletError } from "../../base/errors.ts";
 import type { Backend, BackendName, Runtime, RuntimeOptions } from "../backend.ts";
 
 /** In order of preference. Loaded only when asked for: a library that cannot be opened must not break the others. */
@@ -25,8 +26,24 @@ export async function createRuntime(name: BackendName | "auto", options: Runtime
 	for (const candidate of name === "auto" ? backendNames : [name]) {
 		const backend = await loaders[candidate]();
 		const reason = await backend.unavailable();
-		if (reason === undefined) return await backend.create(options);
+		if (reason === undefined) {
+			checkPrecision(candidate, options);
+			return await backend.create(options);
+		}
 		reasons.push(`${candidate}: ${reason}`);
 	}
 	throw new Error(`[backend] none can run here. ${reasons.join("; ")}`);
+}
+
+/** Only a GPU has products that round what they read. */
+function checkPrecision(name: BackendName, { precision = "fp32" }: RuntimeOptions): void {
+	if (name === "cuda" || precision === "fp32") return;
+	throw new RivuletError(
+		"precision",
+		`--precision ${precision}: expected the backend cuda, found ${name}, which computes in fp32`,
+		{
+			hint: "Leave --precision at auto, or see `rivulet doctor` for what cuda needs.",
+			exitStatus: 2,
+		},
+	);
 }

@@ -5,7 +5,7 @@
  * Worker 0 conducts jobs that must not block the event loop; workers 1.. are the other members of the team. A blocking job is
  * conducted by the calling thread instead.
  */
-import { type Runtime, processorRowsPerStep } from "../backend.ts";
+import { processorRowsPerStep, type Runtime } from "../backend.ts";
 import type { Space } from "../op.ts";
 import type { Job, Program, ProgramHandle } from "../program.ts";
 import { encodeJob, encodeProgram, failure, spaceNumber } from "./encode.ts";

@@ -46,8 +46,7 @@ export const driverPrototypes: Prototypes = {
 	cuModuleUnload: "void*",
 	cuModuleGetFunction: "void*, void*, const char*",
 	cuFuncSetAttribute: "void*, int, int",
-	cuLaunchKernel:
-		"void*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, void*, void*, void*",
+	cuLaunchKernel: "void*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, void*, void*, void*",
 	cuLaunchCooperativeKernel:
 		"void*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, void*, void*",
 	cuGetErrorName: "int, void*",
@@ -160,7 +159,9 @@ export class Driver {
 		return new RivuletError(
 			"cuda-memory",
 			`expected ${mega(bytes)} of memory on the GPU for ${what}, found ${mega(free)} of ${mega(total)} free`,
-			{ hint: "A smaller --train.batch, or --train.recompute with a small number, needs less. Saved checkpoints are intact." },
+			{
+				hint: "A smaller --train.batch, or --train.recompute with a small number, needs less. Saved checkpoints are intact.",
+			},
 		);
 	}
 }

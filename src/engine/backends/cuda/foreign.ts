@@ -40,7 +40,9 @@ interface Prototype {
 export type Prototypes = Readonly<Record<string, string>>;
 
 /** Open all three libraries. @throws MissingLibrary naming the first that is not there */
-export async function openLibraries(prototypes: Record<"driver" | "nvrtc" | "cublasLt", Prototypes>): Promise<Libraries> {
+export async function openLibraries(
+	prototypes: Record<"driver" | "nvrtc" | "cublasLt", Prototypes>,
+): Promise<Libraries> {
 	const { default: koffi } = await import("koffi");
 	const open = (names: readonly string[], what: string, list: Prototypes): FunctionTable => {
 		const library = firstThatOpens(names, what, (path) => koffi.load(path));
@@ -86,9 +88,7 @@ const driverNames = process.platform === "win32" ? ["nvcuda.dll"] : ["libcuda.so
 /** Newest first; a library serves drivers of its own major version and later ones. */
 function versions(name: string): string[] {
 	if (process.platform === "win32") {
-		return name === "nvrtc"
-			? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"]
-			: [`${name}64_13.dll`, `${name}64_12.dll`];
+		return name === "nvrtc" ? ["nvrtc64_130_0.dll", "nvrtc64_120_0.dll"] : [`${name}64_13.dll`, `${name}64_12.dll`];
 	}
 	return [`lib${name}.so.13`, `lib${name}.so.12`, `lib${name}.so`];
 }
@@ -100,6 +100,8 @@ function firstThatOpens<T>(names: readonly string[], what: string, open: (path: 
 			const path = folder ? join(folder, name) : name;
 			if (folder && !existsSync(path)) continue;
 			try {
+				// NVRTC opens its other half by name only, which finds it where it is loaded already.
+				for (const half of list(folder)) if (/^libnvrtc-builtins\.so\.\d+/.test(half)) open(join(folder, half));
 				return open(path);
 			} catch (error) {
 				if (folder) reasons.push(`${path}: ${(error as Error).message.split("\n")[0]}`);

@@ -97,26 +97,17 @@ export class Launcher {
 
 	#write(argument: Argument, at: number, frame: Frame): void {
 		const view = this.#values;
-		switch (argument.kind) {
-			case "int":
-				return view.setInt32(at, argument.value, true);
-			case "float":
-				return view.setFloat32(at, argument.value, true);
-			case "firstSequence":
-				return view.setInt32(at, frame.firstSequence, true);
-			case "job":
-				return view.setBigUint64(at, this.#memory.address("job", 0, 4), true);
-			case "pointer":
-				return view.setBigUint64(at, argument.operand ? this.#locate(argument.operand, frame, 0) : 0n, true);
-			case "matrix": {
-				const { operand } = argument;
-				view.setBigUint64(at, operand ? this.#locate(operand, frame, 0) : 0n, true);
-				view.setInt32(at + 8, operand?.rows ?? 0, true);
-				view.setInt32(at + 12, operand?.cols ?? 0, true);
-				view.setInt32(at + 16, operand?.ld ?? 0, true);
-				view.setInt32(at + 20, 0, true);
-			}
-		}
+		const address = (operand: DeviceOperand | null) => (operand ? this.#locate(operand, frame, 0) : 0n);
+		if (argument.kind === "int") view.setInt32(at, argument.value, true);
+		else if (argument.kind === "float") view.setFloat32(at, argument.value, true);
+		else if (argument.kind === "firstSequence") view.setInt32(at, frame.firstSequence, true);
+		else if (argument.kind === "job") view.setBigUint64(at, this.#memory.address("job", 0, 4), true);
+		else view.setBigUint64(at, address(argument.operand), true);
+		if (argument.kind !== "matrix") return;
+		const { rows = 0, cols = 0, ld = 0 } = argument.operand ?? {};
+		[rows, cols, ld, 0].forEach((value, i) => {
+			view.setInt32(at + 8 + 4 * i, value, true);
+		});
 	}
 
 	/** Device address of an operand, checked against the end of its space; `more` elements follow the first matrix. */

@@ -76,8 +76,9 @@ function squareProduct(half: boolean): Product {
 function fillWithNoise(driver: Driver, address: bigint, count: number, stream: bigint, half: boolean): void {
 	const noise = new Float32Array(1 << 20);
 	const bits = new Uint16Array(noise.buffer);
-	if (half) bits.forEach((_, i) => (bits[i] = (Math.random() < 0.5 ? 0xbf00 : 0x3f00) | (Math.random() * 256)));
-	else noise.forEach((_, i) => (noise[i] = Math.random() * 2 - 1));
+	if (half)
+		for (let i = 0; i < bits.length; i++) bits[i] = (Math.random() < 0.5 ? 0xbf00 : 0x3f00) | (Math.random() * 256);
+	else for (let i = 0; i < noise.length; i++) noise[i] = Math.random() * 2 - 1;
 	for (let at = 0; at < count; at += noise.length) {
 		const to = address + 4n * BigInt(at);
 		driver.call("cuMemcpyHtoDAsync", "measuring", to, noise, noise.byteLength, stream);
