@@ -37,6 +37,7 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "run one of the paper's experiments beside its baselines",
 		load: async () => (await import("./study.ts")).studyCommand,
 	},
+	fit: { summary: "fit a scaling law to a table of runs", load: async () => (await import("./fit.ts")).fitCommand },
 	doctor: { summary: "say what works on this machine", load: async () => (await import("./doctor.ts")).doctorCommand },
 };
 

@@ -25,7 +25,7 @@ export function lbfgs(
 	start: ArrayLike<number>,
 	{ memory = 10, iterations = 2000, tolerance = 1e-14 }: LbfgsOptions = {},
 ): Minimum {
-	let point = Float64Array.from(start);
+	let point: Float64Array = Float64Array.from(start);
 	let here = f(point);
 	const pairs: Pair[] = [];
 	let small = 0;
@@ -75,7 +75,9 @@ function descent(gradient: Float64Array, pairs: readonly Pair[]): Float64Array {
 	}
 	const last = pairs.at(-1);
 	if (last) scale(direction, last.curvature / dot(last.change, last.change));
-	pairs.forEach(({ step, change, curvature }, i) => add(direction, shares[i] - dot(change, direction) / curvature, step));
+	pairs.forEach(({ step, change, curvature }, i) =>
+		add(direction, shares[i] - dot(change, direction) / curvature, step),
+	);
 	return direction;
 }
 

@@ -37,7 +37,8 @@ export function fitProjection(runs: Runs, options: ProjectionOptions = {}): Proj
 	const { from = 0.02, to = 1.5, step = 0.002, near, tied = false, fixed = {} } = options;
 	const solve = projector(runs, options.measure ?? "squares");
 	const spacings = near ? [0.02] : [0.08, 0.02];
-	while (spacings[spacings.length - 1] > step * 1.0001) spacings.push(Math.max(step, spacings[spacings.length - 1] / 4));
+	while (spacings[spacings.length - 1] > step * 1.0001)
+		spacings.push(Math.max(step, spacings[spacings.length - 1] / 4));
 	let best: (Solved & { alpha: number; beta: number }) | undefined;
 	const visit = (alpha: number, beta: number) => {
 		const solved = solve(alpha, beta);
@@ -82,7 +83,9 @@ function multiples(low: number, high: number, spacing: number): number[] {
 	// Divided by a whole number where it is one: 0.34 rather than 0.34000000000000002.
 	const per = 1 / spacing;
 	const exact = Math.abs(per - Math.round(per)) < 1e-9;
-	return Array.from({ length: last - first + 1 }, (_, i) => (exact ? (first + i) / Math.round(per) : (first + i) * spacing));
+	return Array.from({ length: last - first + 1 }, (_, i) =>
+		exact ? (first + i) / Math.round(per) : (first + i) * spacing,
+	);
 }
 
 interface Solved {

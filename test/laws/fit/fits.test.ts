@@ -1,14 +1,14 @@
 import { expect, test } from "vitest";
 import { additiveLoss } from "../../../src/laws/additive.ts";
-import { hoffmannRounded } from "../../../src/laws/hoffmann.ts";
 import { fitHuber, huberObjective } from "../../../src/laws/fit/huber.ts";
 import { lbfgs } from "../../../src/laws/fit/lbfgs.ts";
 import { nnls } from "../../../src/laws/fit/nnls.ts";
 import type { Runs } from "../../../src/laws/fit/runs.ts";
 import { fitProjection } from "../../../src/laws/fit/variable-projection.ts";
+import { hoffmannRounded } from "../../../src/laws/hoffmann.ts";
 
 /** Runs on a grid of budgets and sizes whose losses are exactly Hoffmann's rounded law. */
-export function surface(budgets = 8, sizes = 16): Runs {
+function surface(budgets = 8, sizes = 16): Runs {
 	const rows = Array.from({ length: budgets * sizes }, (_, i) => {
 		const flops = 10 ** (17 + (5 * Math.floor(i / sizes)) / (budgets - 1));
 		const best = hoffmannRounded.allocate(flops).parameters;
@@ -49,7 +49,12 @@ test("non-negative least squares: inside, on one border, on two", () => {
 	];
 	const solve = (y: number[]) => {
 		const gram = columns.flatMap((left) => columns.map((right) => left.reduce((sum, v, i) => sum + v * right[i], 0)));
-		return [...nnls(gram, columns.map((column) => column.reduce((sum, v, i) => sum + v * y[i], 0)))];
+		return [
+			...nnls(
+				gram,
+				columns.map((column) => column.reduce((sum, v, i) => sum + v * y[i], 0)),
+			),
+		];
 	};
 	const [one, two, three] = solve([2 + 1.5, 2 + 0.5, 2 + 1 + 1.5, 2 + 1.5]);
 	expect([one, two, three].map((v) => Math.round(v * 1e9) / 1e9)).toEqual([2, 0.5, 1.5]);
