@@ -92,9 +92,12 @@ function read(seed: SeedResult, { measure, atTokens, untilAccuracy }: Reading): 
 		if (!reached) return null;
 		return measure === "samples" ? reached.step * seed.batch : reached.flops;
 	}
+	if (atTokens !== undefined) return lossAt(seed, atTokens);
+	// What a run comes to is known at its end; only what it passes on the way is known before.
+	if (seed.ended === "unfinished" || seed.ended === "failed") return null;
 	switch (measure) {
 		case "loss":
-			return atTokens === undefined ? seed.loss : lossAt(seed, atTokens);
+			return seed.loss;
 		case "accuracy":
 			return seed.accuracy;
 		case "parameters":

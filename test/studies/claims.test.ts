@@ -113,6 +113,15 @@ describe("a reading on the way", () => {
 		expect(read({ atTokens: 500 })).toBeNull();
 	});
 
+	test("is known of a run that has not ended, its result is not", () => {
+		const cut = [run("a", [seed(1, 1, { curve, ended: "unfinished" })])];
+		expect(
+			judge(claim({ kind: "at-most", value: 9 }, { run: "a", measure: "loss", atTokens: 2000 }), cut).verdict,
+		).toBe("holds");
+		expect(judge(claim({ kind: "at-most", value: 9 }), cut).verdict).toBe("not measured");
+		expect(judge(claim({ kind: "at-most", value: 9 }), [run("a", [seed(1, 1, { ended: "failed" })])]).seeds).toBe(0);
+	});
+
 	test("of what it took counts to the first evaluation at full noise that is good enough", () => {
 		expect(read({ measure: "samples", untilAccuracy: 0.9 })).toBe(40 * 8);
 		expect(read({ measure: "flops", untilAccuracy: 0.4 })).toBe(20_000);

@@ -149,14 +149,14 @@ const paper: StudyBudget = {
 	claims: [
 		{
 			text: "After 12.3 M tokens the recurrent layer's loss is that of the author's code",
-			reading: { run: "recurrent", measure: "loss", atTokens: 12.3e6 },
+			reading: { run: "recurrent", measure: "loss", atTokens: 750 * 64 * 256 },
 			rule: { kind: "near", value: 1.756, tolerance: 0.02 },
 			published: 1.756,
 			source: measuredAgain,
 		},
 		{
 			text: "After 184 M tokens the recurrent layer's loss is that of the author's code",
-			reading: { run: "recurrent", measure: "loss", atTokens: 183.9e6 },
+			reading: { run: "recurrent", measure: "loss", atTokens: paperSteps * 64 * 256 },
 			rule: { kind: "near", value: 1.473, tolerance: 0.02 },
 			published: 1.473,
 			source: measuredAgain,
