@@ -1,0 +1,95 @@
+/** Sums of columns and of everything, scatter-add, and the optimiser. Long sums take two launches: parts, then the parts' sum. */
+import type { Instruction, Operand } from "../../../program.ts";
+import { float, int, type LowerContext, type Lowering, matrix, operand, pointer, strided } from "../lower-context.ts";
+import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
+
+function launch(
+	kernel: string,
+	grid: readonly [number, number],
+	block: readonly [number, number],
+	args: Argument[],
+	label: string,
+): Launch {
+	return { kind: "kernel", file: "sums", kernel, grid: [...grid, 1], block: [...block, 1], shared: 0, args, label };
+}
+
+/** dst (1 x cols) = sum over rows of x (times the normalised n): chunks of rows first where there are many. */
+function columns(
+	x: DeviceOperand,
+	norm: { n: Operand; stats: Operand } | null,
+	y: DeviceOperand,
+	accumulate: number,
+	label: string,
+	context: LowerContext,
+): Command[] {
+	const across = Math.ceil(x.cols / 32);
+	const chunks = Math.max(1, Math.min(Math.ceil(x.rows / 64), Math.ceil((4 * context.multiprocessors) / across)));
+	const step = (from: DeviceOperand, n: typeof norm, to: DeviceOperand, count: number, add: number) => {
+		const args = [matrix(from), matrix(n?.n ?? null), matrix(n?.stats ?? null), matrix(to)];
+		const chunkRows = Math.ceil(from.rows / count);
+		return launch("columnSums", [across, count], [32, 8], [...args, int(chunkRows), int(add)], label);
+	};
+	if (chunks === 1) return [step(x, norm, y, 1, accumulate)];
+	const parts = context.scratch(chunks, x.cols);
+	return [step(x, norm, parts, chunks, 0), step(parts, null, y, 1, accumulate)];
+}
+
+/** y (1 x 1) = sum of a, or of a b. */
+function whole(instruction: Instruction, a: Operand, b: Operand | null, context: LowerContext): Command[] {
+	const y = operand(instruction.outputs, 0);
+	const { accumulate } = instruction.attributes;
+	const { label } = instruction;
+	const blocks = Math.min(128, Math.ceil((a.rows * a.cols) / 8192));
+	const step = (from: DeviceOperand, other: Operand | null, to: DeviceOperand, count: number, add: number) =>
+		launch("sums", [count, 1], [512, 1], [matrix(from), matrix(other), pointer(to), int(add)], label);
+	if (blocks === 1) return [step(a, b, y, 1, accumulate)];
+	const parts = context.scratch(1, blocks);
+	return [step(a, b, parts, blocks, 0), step(parts, null, y, 1, accumulate)];
+}
+
+export const sumLowerings: Readonly<Record<string, Lowering>> = {
+	columnSum: ({ inputs, outputs, attributes, label }, context) =>
+		columns(operand(inputs, 0), null, operand(outputs, 0), attributes.accumulate, label, context),
+	layerNormWeightGrad: ({ inputs, outputs, attributes, label }, context) => {
+		const norm = { n: operand(inputs, 1), stats: operand(inputs, 2) };
+		return columns(operand(inputs, 0), norm, operand(outputs, 0), attributes.accumulate, label, context);
+	},
+	sum: (instruction, context) => whole(instruction, operand(instruction.inputs, 0), null, context),
+	dot: (instruction, context) => {
+		const { inputs } = instruction;
+		return whole(instruction, operand(inputs, 0), operand(inputs, 1), context);
+	},
+	scatterAdd: ({ inputs, outputs, attributes, label }, context) => {
+		const [dy, ids] = [operand(inputs, 0), operand(inputs, 1)];
+		const table = operand(outputs, 0);
+		const wanted = Math.ceil((4 * context.multiprocessors) / table.rows);
+		const chunks = Math.max(1, Math.min(wanted, Math.ceil(dy.rows / 256), 64));
+		const chunkRows = Math.ceil(dy.rows / chunks);
+		const step = (to: DeviceOperand, count: number, add: number) => {
+			const args = [matrix(dy), matrix(ids), matrix(to), int(table.rows), int(chunkRows), int(add)];
+			return launch("scatterAdd", [table.rows, count], [256, 1], args, label);
+		};
+		if (chunks === 1) return [step(table, 1, attributes.accumulate)];
+		const parts = context.scratch(chunks * table.rows, table.cols);
+		const flat: DeviceOperand = { ...parts, rows: chunks, cols: table.rows * table.cols, ld: table.rows * table.cols };
+		const to: DeviceOperand = { ...table, rows: 1, cols: flat.cols, ld: flat.cols };
+		if (table.ld !== table.cols) throw new Error("[scatterAdd] expected a table without gaps");
+		return [step(parts, chunks, 0), ...columns(flat, null, to, attributes.accumulate, label, context)];
+	},
+	squareSum: ({ inputs, outputs, label }) => {
+		const [x, partials] = [operand(inputs, 0), operand(outputs, 0)];
+		const args = [pointer(x), pointer(partials), int(x.cols), int(partials.cols)];
+		return [launch("squareSum", [partials.cols, 1], [1024, 1], args, label)];
+	},
+	clipFactor: ({ inputs, outputs, attributes, label }) => {
+		const partials = operand(inputs, 0);
+		const args = [pointer(partials), int(partials.cols), pointer(operand(outputs, 0)), float(attributes.max)];
+		return [launch("clipFactor", [1, 1], [1, 1], args, label)];
+	},
+	adam: (instruction, context) => {
+		const { inputs, attributes } = instruction;
+		const count = operand(inputs, 0).cols;
+		const args = [...inputs.map(pointer), int(count), float(attributes.decay)];
+		return [strided("sums", "adam", count, args, instruction, context)];
+	},
+};
