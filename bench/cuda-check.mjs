@@ -1,0 +1,158 @@
+/**
+ * Does the CUDA backend work on this machine? All of it in one run, every failure listed: `node bench/cuda-check.mjs [--tasks
+ * shakespeare,copy,image] [--steps 30] [--skip ops,golden,time]`. Needs dist/ (npm run build). Exits 1 when anything failed.
+ *
+ * 1. the device and its rates; 2. every op's conformance cases in fp32 against the reference; 3. the golden cases in fp32, tf32 and
+ * bf16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step.
+ * RIVULET_CUDA_CHECK=1 waits after every command and names the one that fails.
+ */
+import { fileURLToPath } from "node:url";
+import { parseArgs } from "node:util";
+import { resetDevice } from "../dist/engine/backends/cuda/index.js";
+import { ReferenceRuntime } from "../dist/engine/backends/reference.js";
+import { backendSupport, createRuntime } from "../dist/engine/index.js";
+import { ops } from "../dist/engine/ops/index.js";
+import { checkGoldenCase, goldenCases } from "../dist/train/golden.js";
+import { checkOp } from "./cuda-cases.mjs";
+import { modelOf, startLearner, tasks } from "./rivulet.mjs";
+
+const { values } = parseArgs({
+	options: {
+		tasks: { type: "string", default: "shakespeare" },
+		steps: { type: "string", default: "30" },
+		skip: { type: "string", default: "" },
+	},
+});
+const skipped = new Set(values.skip.split(","));
+const failures = [];
+const fail = (text) => {
+	failures.push(text);
+	console.log(`FAIL ${text}`);
+};
+const milliseconds = (since) => `${(performance.now() - since).toFixed(0)} ms`;
+
+const reason = (await backendSupport()).get("cuda");
+if (reason !== undefined) {
+	console.log(`FAIL cuda cannot run here: ${reason}`);
+	process.exit(1);
+}
+await section("device", device);
+if (!skipped.has("ops")) await section("ops", checkOps);
+if (!skipped.has("golden"))
+	for (const precision of ["fp32", "tf32", "bf16"]) await section(`golden ${precision}`, () => golden(precision));
+if (!skipped.has("time")) {
+	for (const name of values.tasks.split(",")) {
+		for (const precision of ["tf32", "bf16"]) await section(`train ${name} ${precision}`, () => time(name, precision));
+	}
+}
+console.log(failures.length === 0 ? "\nall passed" : `\n${failures.length} failures`);
+process.exit(failures.length === 0 ? 0 : 1);
+
+/** Run a part; an error in it is a failure, and the next part starts with a fresh context. */
+async function section(name, work) {
+	const started = performance.now();
+	console.log(`\n== ${name}`);
+	try {
+		await work();
+	} catch (error) {
+		fail(`${name}: ${error.stack ?? error}`);
+		await resetDevice();
+	}
+	console.log(`== ${name}: ${milliseconds(started)}`);
+}
+
+async function device() {
+	const started = performance.now();
+	const runtime = await createRuntime("cuda", { precision: "tf32" });
+	console.log(`${runtime.description}, opened in ${milliseconds(started)}`);
+	const { name, architecture, multiprocessors, sharedMemory, memoryBytes, driverVersion } = runtime.device;
+	console.log(JSON.stringify({ name, architecture, multiprocessors, sharedMemory, memoryBytes, driverVersion }));
+	const tf32 = await runtime.peak(0.3);
+	const { bf16, copy } = await runtime.rates(0.3);
+	console.log(
+		`tf32 ${(tf32 / 1e3).toFixed(0)} TFLOP/s, bf16 ${(bf16 / 1e3).toFixed(0)} TFLOP/s, copy ${copy.toFixed(0)} GB/s`,
+	);
+	await runtime.close();
+}
+
+async function checkOps() {
+	let runtime = await createRuntime("cuda", { precision: "fp32" });
+	const exact = new ReferenceRuntime({ precision: "double" });
+	const recover = async (error) => {
+		if (!error.lost) return;
+		await runtime.close().catch(() => {});
+		await resetDevice();
+		runtime = await createRuntime("cuda", { precision: "fp32" });
+	};
+	let cases = 0;
+	for (const op of ops.filter(({ view }) => !view)) {
+		const outcomes = await checkOp(op, { runtime: () => runtime, exact, recover, tolerance: 2e-5 });
+		cases += outcomes.length;
+		const bad = outcomes.filter(({ problem }) => problem !== null);
+		console.log(
+			`${bad.length === 0 ? "ok  " : "OFF "} ${op.name}: ${outcomes.length - bad.length} of ${outcomes.length}`,
+		);
+		for (const outcome of bad) fail(`${outcome.op}, ${outcome.case}, ${outcome.variant}: ${outcome.problem}`);
+	}
+	const { files, milliseconds: took } = runtime.compiled;
+	console.log(`${cases} cases; ${files} files compiled in ${took.toFixed(0)} ms`);
+	await runtime.close();
+}
+
+/** Worst relative error of a case's quantities; fp32 as on the other backends, the rest by the digits that products keep. */
+async function golden(precision) {
+	const tolerance = { fp32: 1e-4, tf32: 1e-2, bf16: 5e-2 }[precision];
+	const folder = fileURLToPath(new URL("../test/fixtures/golden", import.meta.url));
+	for (const name of goldenCases(folder)) {
+		try {
+			const results = await checkGoldenCase(folder, name, await createRuntime("cuda", { precision }));
+			const worst = results.reduce((a, b) => (b.error > a.error ? b : a));
+			console.log(`${name}: worst ${worst.error.toExponential(1)}, ${worst.quantity}`);
+			const off = results.filter(({ error }) => !(error <= tolerance));
+			for (const { quantity, error } of off)
+				fail(`golden ${precision} ${name}: ${quantity} off by ${error.toExponential(1)}`);
+		} catch (error) {
+			fail(`golden ${precision} ${name}: ${error.message}`);
+			if (error.lost) await resetDevice();
+		}
+	}
+}
+
+async function time(name, precision) {
+	const begun = performance.now();
+	const runtime = await createRuntime("cuda", { precision });
+	const created = performance.now() - begun;
+	let loading = 0;
+	const load = runtime.load.bind(runtime);
+	runtime.load = (program) => {
+		const started = performance.now();
+		const handle = load(program);
+		loading += performance.now() - started;
+		const { instructions, arenaWords } = program;
+		console.log(`program of ${instructions.length} instructions, arena ${((4 * arenaWords) / 1e6).toFixed(0)} MB`);
+		return handle;
+	};
+	const arm = startLearner(name, runtime, tasks[name], modelOf(tasks[name]));
+	const started = performance.now();
+	const [first] = await arm.step(1);
+	const whole = performance.now() - begun;
+	const built = performance.now() - started;
+	const { files, milliseconds: compiling } = runtime.compiled;
+	console.log(
+		`runtime ${created.toFixed(0)} ms; first step ${(1000 * first).toFixed(0)} ms (with plan ${built.toFixed(0)} ms, lowering ` +
+			`${loading.toFixed(0)} ms, ${files} files compiled in ${compiling.toFixed(0)} ms); start to first step ${whole.toFixed(0)} ms`,
+	);
+	const [second] = await arm.step(1);
+	const { nodes, captureMilliseconds, instantiateMilliseconds } = runtime.lastCapture ?? {};
+	console.log(
+		`second step ${(1000 * second).toFixed(0)} ms: graph of ${nodes} nodes, capture ${captureMilliseconds?.toFixed(0)} ms, ` +
+			`instantiate ${instantiateMilliseconds?.toFixed(0)} ms`,
+	);
+	const seconds = (await arm.step(Number(values.steps))).sort((a, b) => a - b);
+	const median = seconds[Math.floor(seconds.length / 2)];
+	console.log(
+		`${name} ${precision}: median ${(1000 * median).toFixed(2)} ms a step, least ${(1000 * seconds[0]).toFixed(2)}, ` +
+			`${(arm.flops() / median / 1e12).toFixed(1)} TFLOP/s, ${(runtime.memory() / 1e6).toFixed(0)} MB`,
+	);
+	await arm.close();
+}
