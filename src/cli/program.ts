@@ -37,6 +37,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "run one of the paper's experiments beside its baselines",
 		load: async () => (await import("./study.ts")).studyCommand,
 	},
+	plan: {
+		summary: "say what model a text and a budget deserve",
+		load: async () => (await import("./plan.ts")).planCommand,
+	},
 	fit: { summary: "fit a scaling law to a table of runs", load: async () => (await import("./fit.ts")).fitCommand },
 	doctor: { summary: "say what works on this machine", load: async () => (await import("./doctor.ts")).doctorCommand },
 };

@@ -1,0 +1,108 @@
+/** `rivulet plan`: what model a corpus and a budget deserve, what loss and time to expect, and a configuration for it. */
+import { join } from "node:path";
+import { Command } from "commander";
+import { stringify } from "yaml";
+import { RivuletError } from "../base/errors.ts";
+import { writeFileAtomic } from "../base/files.ts";
+import { columns, compact, duration, grouped } from "../base/format.ts";
+import type { Plan, PlanRequest } from "../laws/plan.ts";
+import { decimal } from "./options.ts";
+import type { CommandBuilder } from "./program.ts";
+
+const examples = `
+Measured here: the corpus, this machine's speed, the losses of short runs, from which the expected loss is carried on.
+Borrowed: the size for a budget (Muennighoff et al., C4). Losses of borrowed laws are of their own corpora and are shown for their shape only.
+
+Examples:
+  rivulet plan --data.path notes.txt --budget-hours 2
+  rivulet plan --data.path 'logs/**/*.txt' --target-loss 1.6 --max-parameters 500000
+  rivulet train --config plan/recurrent.yaml`;
+
+interface PlanFlags {
+	readonly budgetFlops?: number;
+	readonly budgetHours?: number;
+	readonly targetLoss?: number;
+	readonly maxParameters?: number;
+	readonly calibrate: number;
+	readonly out: string;
+	readonly json: boolean;
+	readonly "data.path"?: readonly string[];
+	readonly "data.task": string;
+	readonly "data.tokenizer": string;
+}
+
+export const planCommand: CommandBuilder = (io, _actions, done) => {
+	const positive = (flag: string) => decimal(flag, "a number above zero", (value) => value > 0);
+	return new Command("plan")
+		.description("Say what model your text and budget deserve, what to expect of it, and write its configuration.")
+		.option("--data.path <path...>", "text: files, folders, globs")
+		.option("--data.task <task>", "text, or tales: the built-in corpus", "text")
+		.option("--data.tokenizer <name>", "char, byte, gpt2, bpe", "char")
+		.option("--budget-flops <n>", "FLOPs of training", positive("--budget-flops"))
+		.option("--budget-hours <n>", "hours of training on this machine", positive("--budget-hours"))
+		.option("--target-loss <n>", "validation loss to reach, nats per token", positive("--target-loss"))
+		.option("--max-parameters <n>", "largest model", positive("--max-parameters"))
+		.option("--calibrate <seconds>", "time of the short runs, for each architecture", positive("--calibrate"), 15)
+		.option("--out <folder>", "folder of the plan: recurrent.yaml, transformer.yaml, plan.json", "plan")
+		.option("--json", "end with one line of JSON", false)
+		.option("--debug", "show stack traces of errors")
+		.addHelpText("after", examples)
+		.action(async (flags: PlanFlags) => {
+			const request = requestOf(flags);
+			const [{ makePlan }, { comparison }] = await Promise.all([
+				import("../laws/plan.ts"),
+				import("../laws/plan-laws.ts"),
+			]);
+			const plan = await makePlan({
+				...request,
+				signal: io.interrupt(),
+				onProgress: (text) => void (flags.json ? undefined : io.err.write(`measuring: ${text}\n`)),
+			});
+			for (const { kind, config } of plan.recommendations)
+				writeFileAtomic(join(flags.out, `${kind}.yaml`), stringify(config));
+			const laws = plan.recommendations.map(({ flops }) => comparison(flops, plan.uniqueTokens));
+			writeFileAtomic(join(flags.out, "plan.json"), `${JSON.stringify({ ...plan, laws }, null, "\t")}\n`);
+			io.out.write(flags.json ? `${JSON.stringify({ ...plan, laws })}\n` : planText(plan, laws[0], flags.out));
+			done(0);
+		});
+};
+
+function requestOf(flags: PlanFlags): PlanRequest {
+	const { budgetFlops, budgetHours, targetLoss, maxParameters, calibrate } = flags;
+	if ([budgetFlops, budgetHours, targetLoss, maxParameters].every((value) => value === undefined)) {
+		throw new RivuletError("plan-budget", "expected something that limits the run, found nothing", {
+			exitStatus: 2,
+			hint: "Add one: --budget-hours 1, --budget-flops 1e15, --target-loss 1.5 or --max-parameters 1e6.",
+		});
+	}
+	const base = {
+		data: { path: [...(flags["data.path"] ?? [])], task: flags["data.task"], tokenizer: flags["data.tokenizer"] },
+	} as PlanRequest["base"];
+	const seconds = budgetHours === undefined ? undefined : 3600 * budgetHours;
+	return { base, flops: budgetFlops, seconds, targetLoss, maxParameters, calibrate };
+}
+
+function planText(plan: Plan, laws: readonly string[][], out: string): string {
+	const parts = [
+		`corpus  ${grouped(plan.uniqueTokens)} tokens to learn from, ${grouped(plan.vocabulary)} different (measured)`,
+	];
+	parts.push(`laws at the first plan's compute (borrowed; losses of their own corpora)\n${columns(laws, [1, 2, 3])}`);
+	for (const { kind, parameters, steps, tokens, epochs, flops, seconds, loss, reasons } of plan.recommendations) {
+		const rows = [
+			[kind, `${grouped(parameters)} parameters`],
+			[
+				"  train",
+				`${grouped(steps)} steps, ${compact(tokens)} tokens, ${epochs.toFixed(1)} passes, ${compact(flops, "FLOP")}`,
+			],
+			["  time", `${duration(seconds)} (measured speed)`],
+			[
+				"  loss",
+				`${loss.low.toFixed(3)} to ${loss.high.toFixed(3)}, about ${loss.middle.toFixed(3)} nats per token (carried on from two short runs here)`,
+			],
+			...reasons.map((reason, i) => [i === 0 ? "  why" : "", reason]),
+			["  run it", `rivulet train --config ${join(out, `${kind}.yaml`)}`],
+		];
+		parts.push(columns(rows));
+	}
+	return `${parts.join("\n\n")}\n`;
+}
