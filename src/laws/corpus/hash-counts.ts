@@ -25,30 +25,34 @@ export class HashCounts {
 		return this.#slots.byteLength;
 	}
 
-	/** Whether the next new hash would double it. */
-	get isFull(): boolean {
-		return this.#size >= fullShare * (this.#mask + 1);
+	/** Whether it would double its size for so many more hashes. */
+	wouldGrow(more: number): boolean {
+		return this.#size + more > fullShare * (this.#mask + 1);
 	}
 
 	/** Count one more; true if it is the first. */
 	add(a: number, b: number): boolean {
-		const at = this.#place(a, b);
+		const at = this.find(a, b);
 		if (this.#slots[at + 2]++ !== 0) return false;
 		this.#slots[at] = a;
 		this.#slots[at + 1] = b;
 		this.#size++;
-		if (this.#size > fullShare * (this.#mask + 1)) this.#grow();
+		if (this.wouldGrow(0)) this.#grow();
 		return true;
 	}
 
 	/** Note one more thing that follows a hash that has been counted. */
 	addFollower(a: number, b: number): void {
-		this.#slots[this.#place(a, b) + 3]++;
+		this.#slots[this.find(a, b) + 3]++;
 	}
 
-	/** A handle for `count` and `followers`, good until the next `add`. */
+	/** Where a hash is, or would go: a handle for `count` and `followers`, good until the next `add`. */
 	find(a: number, b: number): number {
-		return this.#place(a, b);
+		const slots = this.#slots;
+		for (let slot = a & this.#mask; ; slot = (slot + 1) & this.#mask) {
+			const at = slot * stride;
+			if (slots[at + 2] === 0 || (slots[at] === a && slots[at + 1] === b)) return at;
+		}
 	}
 
 	/** 0 where the hash has not come. */
@@ -67,21 +71,12 @@ export class HashCounts {
 		}
 	}
 
-	/** Where the hash is, or would go. */
-	#place(a: number, b: number): number {
-		const slots = this.#slots;
-		for (let slot = a & this.#mask; ; slot = (slot + 1) & this.#mask) {
-			const at = slot * stride;
-			if (slots[at + 2] === 0 || (slots[at] === a && slots[at + 1] === b)) return at;
-		}
-	}
-
 	#grow(): void {
 		const old = this.#slots;
 		this.#mask = 2 * this.#mask + 1;
 		this.#slots = new Int32Array(2 * old.length);
 		for (let at = 0; at < old.length; at += stride) {
-			if (old[at + 2] !== 0) this.#slots.set(old.subarray(at, at + stride), this.#place(old[at], old[at + 1]));
+			if (old[at + 2] !== 0) this.#slots.set(old.subarray(at, at + stride), this.find(old[at], old[at + 1]));
 		}
 	}
 }
