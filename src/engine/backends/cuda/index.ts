@@ -19,9 +19,8 @@ let looking: Promise<string | undefined> | undefined;
 
 async function look(): Promise<string | undefined> {
 	try {
-		const driver = new Driver(await openOnce());
-		openDevice(driver);
-		driver.function("cuDevicePrimaryCtxRelease")(0);
+		// The context stays: making it takes longer than anything else at the start.
+		openDevice(new Driver(await openOnce()));
 		return undefined;
 	} catch (error) {
 		return (error as Error).message.split("\n")[0];
