@@ -80,7 +80,7 @@ export class PairCounts {
 	result(): Cooccurrence {
 		const lags = this.#lags.filter((lag) => lag < this.#tokens);
 		const chances = this.#single.map((count) => count / this.#tokens);
-		const norms = lags.map((lag, i) => operatorNorm(this.#pairs[i], chances, this.#tokens - lag));
+		const norms = lags.map((_, i) => operatorNorm(this.#pairs[i], this.#classes));
 		const floor = shuffledFloor(chances, this.#tokens);
 		const fitted = lags.filter((lag, i) => lag <= longestFittedLag && norms[i] > farAbove * floor);
 		const coverage = this.#named === this.#classes ? 1 : 1 - chances[this.#classes - 1];
@@ -99,23 +99,25 @@ function decay(lags: readonly number[], norms: readonly number[], fitted: readon
 }
 
 /**
- * Largest singular value of pairs / total - chances chances', by power iteration on the matrix times its transpose. Only pairs
- * that occur are gone through; the rank-one part is applied by itself.
+ * Largest singular value of C(n) from counts of pairs, `size` x `size`, by power iteration on C times its transpose. Only pairs
+ * that occur are gone through; the product of chances is applied by itself. The chances are those of the pairs' first and second
+ * tokens, so that every row and column of C adds up to zero.
  */
-export function operatorNorm(pairs: Uint32Array, chances: Float64Array, total: number): number {
-	const size = chances.length;
-	const sparse = nonZero(pairs, size);
+export function operatorNorm(pairs: Uint32Array, size: number): number {
+	const sparse = sparsePairs(pairs, size);
 	let vector = new Float64Array(size).map((_, i) => Math.cos(i + 1));
 	scale(vector, 1 / length(vector));
 	let norm = 0;
 	for (let round = 0; round < 2000; round++) {
-		const image = apply(sparse, chances, total, vector, false);
-		vector = apply(sparse, chances, total, image, true);
+		const image = apply(sparse, vector);
 		const next = length(image); // |C v| of a unit vector rises to the norm
-		const size = length(vector);
-		if (size === 0) return 0;
-		scale(vector, 1 / size);
-		if (Math.abs(next - norm) <= 1e-10 * next) return next;
+		vector = apply(
+			{ ...sparse, rows: sparse.columns, columns: sparse.rows, left: sparse.right, right: sparse.left },
+			image,
+		);
+		const stretched = length(vector);
+		if (stretched === 0 || Math.abs(next - norm) <= 1e-10 * next) return next;
+		scale(vector, 1 / stretched);
 		norm = next;
 	}
 	return norm;
@@ -124,37 +126,42 @@ export function operatorNorm(pairs: Uint32Array, chances: Float64Array, total: n
 interface Sparse {
 	readonly rows: Int32Array;
 	readonly columns: Int32Array;
-	readonly counts: Float64Array;
+	/** Of each pair that occurs. */
+	readonly chances: Float64Array;
+	/** Chances of the first and of the second token. */
+	readonly left: Float64Array;
+	readonly right: Float64Array;
 }
 
-function nonZero(pairs: Uint32Array, size: number): Sparse {
-	let count = 0;
-	for (const value of pairs) if (value > 0) count++;
-	const sparse = { rows: new Int32Array(count), columns: new Int32Array(count), counts: new Float64Array(count) };
+function sparsePairs(pairs: Uint32Array, size: number): Sparse {
+	let [occurring, total] = [0, 0];
+	for (const count of pairs) {
+		total += count;
+		if (count > 0) occurring++;
+	}
+	const rows = new Int32Array(occurring);
+	const columns = new Int32Array(occurring);
+	const chances = new Float64Array(occurring);
+	const [left, right] = [new Float64Array(size), new Float64Array(size)];
 	let at = 0;
 	for (let i = 0; i < pairs.length; i++) {
 		if (pairs[i] === 0) continue;
-		sparse.rows[at] = Math.floor(i / size);
-		sparse.columns[at] = i % size;
-		sparse.counts[at++] = pairs[i];
+		rows[at] = Math.floor(i / size);
+		columns[at] = i % size;
+		chances[at] = pairs[i] / total;
+		left[rows[at]] += chances[at];
+		right[columns[at]] += chances[at++];
 	}
-	return sparse;
+	return { rows, columns, chances, left, right };
 }
 
-/** C v, or C' v. */
-function apply(
-	{ rows, columns, counts }: Sparse,
-	chances: Float64Array,
-	total: number,
-	vector: Float64Array,
-	transposed: boolean,
-) {
-	const [into, from] = transposed ? [columns, rows] : [rows, columns];
+/** C v. */
+function apply({ rows, columns, chances, left, right }: Sparse, vector: Float64Array): Float64Array<ArrayBuffer> {
 	const result = new Float64Array(vector.length);
-	for (let i = 0; i < counts.length; i++) result[into[i]] += counts[i] * vector[from[i]];
+	for (let i = 0; i < chances.length; i++) result[rows[i]] += chances[i] * vector[columns[i]];
 	let inner = 0;
-	for (let i = 0; i < vector.length; i++) inner += chances[i] * vector[i];
-	for (let i = 0; i < result.length; i++) result[i] = result[i] / total - inner * chances[i];
+	for (let i = 0; i < vector.length; i++) inner += right[i] * vector[i];
+	for (let i = 0; i < result.length; i++) result[i] -= inner * left[i];
 	return result;
 }
 
@@ -181,19 +188,13 @@ function shuffledFloor(chances: Float64Array, tokens: number): number {
 	let sum = 0;
 	for (let i = 0; i < chances.length; i++) sums[i] = sum += chances[i];
 	const pairs = new Uint32Array(chances.length ** 2);
-	const seen = new Float64Array(chances.length);
 	let before = -1;
 	for (let i = 0; i < draws; i++) {
 		const drawn = firstAbove(sums, (random.word() / 2 ** 32) * sum);
-		seen[drawn]++;
 		if (before >= 0) pairs[before * chances.length + drawn]++;
 		before = drawn;
 	}
-	const norm = operatorNorm(
-		pairs,
-		seen.map((count) => count / draws),
-		draws - 1,
-	);
+	const norm = operatorNorm(pairs, chances.length);
 	return norm * Math.sqrt(draws / tokens);
 }
 
