@@ -154,5 +154,32 @@ async function time(name, precision) {
 		`${name} ${precision}: median ${(1000 * median).toFixed(2)} ms a step, least ${(1000 * seconds[0]).toFixed(2)}, ` +
 			`${(arm.flops() / median / 1e12).toFixed(1)} TFLOP/s, ${(runtime.memory() / 1e6).toFixed(0)} MB`,
 	);
+	await profile(arm, runtime);
 	await arm.close();
+}
+
+/** Where the device's time goes: the kernels and products of one step, most expensive first. */
+async function profile(arm, runtime) {
+	const run = runtime.run.bind(runtime);
+	const sums = new Map();
+	runtime.run = async (job) => {
+		for (const { command, milliseconds: took } of runtime.profile(job)) {
+			const { kind, a, b, batch, transposeA, transposeB } = command;
+			const sizes = () =>
+				`${[a, b].map(({ rows, cols }) => `${rows}x${cols}`).join(" ")} ${transposeA ? "T" : "N"}${transposeB ? "T" : "N"} ${batch}`;
+			const name = kind === "product" ? `product ${sizes()}` : (command.kernel ?? kind);
+			const known = sums.get(name) ?? { count: 0, took: 0 };
+			sums.set(name, { count: known.count + 1, took: known.took + took });
+		}
+	};
+	await arm.step(1);
+	runtime.run = run;
+	const rows = [...sums].sort(([, a], [, b]) => b.took - a.took);
+	const total = rows.reduce((sum, [, { took }]) => sum + took, 0);
+	console.log(`profiled ${total.toFixed(2)} ms on the device:`);
+	for (const [name, { count, took }] of rows.slice(0, 25)) {
+		console.log(
+			`  ${took.toFixed(3)} ms  ${String(count).padStart(5)} x ${((1000 * took) / count).toFixed(1)} us  ${name}`,
+		);
+	}
 }

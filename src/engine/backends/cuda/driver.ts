@@ -33,6 +33,7 @@ export const driverPrototypes: Prototypes = {
 	cuEventCreate: "void*, uint32_t",
 	cuEventDestroy: "cuEventDestroy_v2(void*)",
 	cuEventRecord: "void*, void*",
+	cuEventRecordWithFlags: "void*, void*, uint32_t",
 	cuEventQuery: "void*",
 	cuEventSynchronize: "void*",
 	cuEventElapsedTime: "void*, void*, void*",
@@ -66,6 +67,7 @@ export const cuda = {
 	streamNonBlocking: 1,
 	eventDefault: 0,
 	eventDisableTiming: 2,
+	eventRecordExternal: 1,
 	captureThreadLocal: 1,
 } as const;
 

@@ -11,7 +11,7 @@ import { cuda, type Device, Driver, openDevice } from "./driver.ts";
 import type { Libraries } from "./foreign.ts";
 import { Kernels } from "./kernels.ts";
 import { Launcher } from "./launcher.ts";
-import type { Launch, Lowered, Target } from "./lower-types.ts";
+import type { Command, Launch, Lowered, Target } from "./lower-types.ts";
 import { DeviceMemory, type Frame, type Region } from "./memory.ts";
 import { moduleFolder } from "./module-cache.ts";
 import { nvrtcVersion } from "./nvrtc.ts";
@@ -161,6 +161,40 @@ export class CudaRuntime implements Runtime {
 		}
 	}
 
+	/**
+	 * Run a job that has run before as one graph with a time taken after every command. @returns each command in order, with its
+	 * milliseconds on the device (some of which the taking of time costs)
+	 */
+	profile(job: Job): { readonly command: Command; readonly milliseconds: number }[] {
+		this.#begin();
+		const driver = this.#driver;
+		const events: bigint[] = [];
+		const commands: Command[] = [];
+		const mark = () => {
+			const event = driver.make("cuEventCreate", "event", cuda.eventDefault);
+			events.push(event);
+			driver.call("cuEventRecordWithFlags", "profile", event, this.#stream, cuda.eventRecordExternal);
+		};
+		try {
+			const graphs = new GraphCache(driver, this.#stream);
+			this.#start(job, graphs);
+			this.#start(job, graphs, (command) => {
+				if (command) commands.push(command);
+				mark();
+			});
+			driver.call("cuEventSynchronize", "profile", this.#done);
+			graphs.clear();
+			const time = new Float32Array(1);
+			return commands.map((command, i) => {
+				driver.call("cuEventElapsedTime", "profile", time, events[i], events[i + 1]);
+				return { command, milliseconds: time[0] };
+			});
+		} finally {
+			for (const event of events) driver.function("cuEventDestroy")(event);
+			this.#running = false;
+		}
+	}
+
 	/** Rate of a large product in this runtime's precision. */
 	async peak(seconds: number): Promise<number> {
 		return (await this.#measure(seconds)).gflops;
@@ -204,7 +238,7 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/** Put a job on the stream, what the host wrote before it, and the event of its end. */
-	#start(job: Job): void {
+	#start(job: Job, graphs = this.#graphs, after?: (command?: Command) => void): void {
 		const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
 		if (job.microBatches.length > 0) this.#memory.reserve("slices", job.slices * job.gradientWords);
 		for (const { program, lowered } of programs) {
@@ -221,37 +255,42 @@ export class CudaRuntime implements Runtime {
 		);
 		this.#memory.write("job", 0, state);
 		this.#memory.send();
-		const issue = () => this.#issue(job, cast, outputs);
+		const issue = () => this.#issue(job, { cast, outputs, after });
 		if (this.#check) issue();
-		else this.#graphs.run(keyOf(job, cast, outputs), this.#memory.generation, issue);
+		else graphs.run(keyOf(job, cast, outputs), this.#memory.generation, issue);
 		this.#driver.call("cuEventRecord", "job", this.#done, this.#stream);
 		this.#outputsFresh = outputs;
 	}
 
-	#issue(job: Job, cast: boolean, outputs: number): void {
+	/** The commands of a job, one by one; `after` is told of each, and once before the first. */
+	#issue(
+		job: Job,
+		{ cast, outputs, after }: { cast: boolean; outputs: number; after?: (command?: Command) => void },
+	): void {
+		const issue = (command: Command, frame: Frame) => {
+			this.#launcher.issue(command, frame);
+			after?.(command);
+		};
+		const issueProgram = (handle: ProgramHandle, bases: Frame["bases"], firstSequence: number) => {
+			const { lowered, constants } = this.#loaded(handle);
+			for (const command of lowered.commands) issue(command, { constants, bases, firstSequence });
+		};
 		const zero = job.microBatches.length > 0 ? job.slices * job.gradientWords : 0;
 		if (zero > 0) {
 			const address = this.#memory.address("slices", 0, zero);
 			this.#driver.call("cuMemsetD32Async", "gradients", address, 0, zero, this.#stream);
 		}
+		after?.();
 		if (cast) {
-			const constants = { address: 0n, words: 0 };
 			const launch = castLaunch(this.#memory.words("parameters"), this.device.multiprocessors);
-			this.#launcher.issue(launch, { constants, bases: {}, firstSequence: 0 });
+			issue(launch, { constants: { address: 0n, words: 0 }, bases: {}, firstSequence: 0 });
 		}
-		for (const microBatch of job.microBatches)
-			this.#issueProgram(microBatch.program, basesOf(microBatch, job), microBatch);
-		for (const { program, stateOffset } of job.updates) this.#issueProgram(program, { state: stateOffset });
+		for (const batch of job.microBatches) issueProgram(batch.program, basesOf(batch, job), batch.firstSequence);
+		for (const { program, stateOffset } of job.updates) issueProgram(program, { state: stateOffset }, 0);
 		if (outputs > 0 && this.#outputs) {
 			const from = this.#memory.address("outputs", 0, outputs);
 			this.#driver.call("cuMemcpyDtoHAsync", "outputs", this.#outputs.address, from, 4 * outputs, this.#stream);
 		}
-	}
-
-	#issueProgram(handle: ProgramHandle, bases: Frame["bases"], { firstSequence } = { firstSequence: 0 }): void {
-		const { lowered, constants } = this.#loaded(handle);
-		const frame = { constants, bases, firstSequence };
-		for (const command of lowered.commands) this.#launcher.issue(command, frame);
 	}
 
 	/** Poll: the wait of a step is short, and the event loop stays free. */

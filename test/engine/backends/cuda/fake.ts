@@ -8,7 +8,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Names of calls that do work on a stream: recorded instead while it captures. */
 const streamed =
-	/^(cuMemcpy\w+Async|cuMemset\w+Async|cuLaunchKernel|cuLaunchCooperativeKernel|cublasLtMatmul|cuEventRecord)$/;
+	/^(cuMemcpy\w+Async|cuMemset\w+Async|cuLaunchKernel|cuLaunchCooperativeKernel|cublasLtMatmul|cuEventRecord|cuEventRecordWithFlags)$/;
 
 export class FakeDevice {
 	/** Every call by name, in order; those on a stream also when a graph replays them, as "replay NAME". */
@@ -180,6 +180,8 @@ function driverFunctions(device: FakeDevice): Record<string, Foreign> {
 			for (let r = 0; r < Number(height); r++)
 				at((to as bigint) + BigInt(r * Number(pitch)), 4 * Number(width)).fill(0);
 		},
+		cuEventElapsedTime: (time) => put(time, 2),
+		cuEventRecordWithFlags: () => 0,
 		cuStreamCreate: make,
 		cuEventCreate: make,
 		cuStreamBeginCapture: () => device.beginCapture(),

@@ -17,6 +17,7 @@ const names: Record<keyof typeof cuda, string> = {
 	streamNonBlocking: "CU_STREAM_NON_BLOCKING",
 	eventDefault: "CU_EVENT_DEFAULT",
 	eventDisableTiming: "CU_EVENT_DISABLE_TIMING",
+	eventRecordExternal: "CU_EVENT_RECORD_EXTERNAL",
 	captureThreadLocal: "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL",
 };
 

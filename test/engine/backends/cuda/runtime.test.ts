@@ -161,6 +161,15 @@ describe("jobs", () => {
 		expect(() => runtime.runSync(updateJob(handle))).toThrow("[inputs] expected at most 64 words, got 68");
 	});
 
+	test("a profile gives every command its time", async () => {
+		const device = new FakeDevice({ addStep });
+		const { runtime, job } = prepared(device);
+		await runtime.run(job(1));
+		expect(runtime.profile(job(2))).toEqual([{ command: adding, milliseconds: 2 }]);
+		expect(device.count("replay cuEventRecordWithFlags")).toBe(2);
+		expect(device.count("cuEventCreate")).toBe(device.count("cuEventDestroy") + 2); // the runtime's own
+	});
+
 	test("closing gives everything back", async () => {
 		const device = new FakeDevice({ addStep });
 		const { runtime, handle, job } = prepared(device);
