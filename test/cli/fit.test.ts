@@ -13,7 +13,11 @@ afterAll(() => rmSync(folder, { recursive: true }));
 async function run(builder: typeof fitCommand, words: string[]): Promise<string> {
 	let out = "";
 	const io = {
-		out: { write: (text: string) => void (out += text) },
+		out: {
+			write: (text: string) => {
+				out += text;
+			},
+		},
 		err: { write: () => undefined },
 		environment: {},
 		interrupt: () => new AbortController().signal,
