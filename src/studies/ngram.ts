@@ -3,15 +3,18 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { writeJson } from "../base/files.ts";
 import { expectObject, readJson } from "../base/json.ts";
+import type { TokenFile } from "../data/index.ts";
+import { NgramCounts } from "../laws/corpus/distinct-ngrams.ts";
+import { interpolatedLosses } from "../laws/corpus/ngram-model.ts";
 import type { Config } from "../train/config.ts";
 import { openSubject } from "../train/prepare.ts";
-import { ngramLoss } from "./ngram-model.ts";
 import type { RunResult } from "./results.ts";
 
 const fileOf = (out: string) => join(out, "ngram.json");
 
 /** What the model came to. */
 export interface NgramResult {
+	/** The best order up to the one asked for, or up to the longest whose counts fit in memory. */
 	readonly order: number;
 	/** Nats per token of the validation part, read as one stream. */
 	readonly loss: number;
@@ -55,8 +58,9 @@ export function readNgram(out: string): RunResult | undefined {
 	};
 }
 
-/** Tokens that are counted and measured at most; a floor needs no more, and memory has an end. */
-const most = { train: 5_000_000, validation: 500_000 };
+/** Tokens that are measured at most: a floor needs no more. */
+const most = 2_000_000;
+const piece = 1 << 16;
 
 /** Count and measure, unless that was done before. @param config of a run of the study, for its text and tokenizer */
 export async function measureNgram(out: string, order: number, config: Config, signal?: AbortSignal): Promise<void> {
@@ -64,8 +68,35 @@ export async function measureNgram(out: string, order: number, config: Config, s
 	const { text } = await openSubject(config);
 	if (!text) return;
 	const started = performance.now();
-	const { loss, tokens } = await ngramLoss(order, text.train, text.validation, most, signal);
-	if (signal?.aborted) return;
-	const result: NgramResult = { order, loss, tokens, seconds: (performance.now() - started) / 1000 };
+	const counts = new NgramCounts(order);
+	for (const tokens of stretches(text.train)) {
+		counts.add(tokens);
+		// Others get a turn, Ctrl-C among them.
+		await new Promise((resolve) => setImmediate(resolve));
+		if (signal?.aborted) return;
+	}
+	const losses = interpolatedLosses(counts, text.train.vocabularySize, stretches(text.validation, most));
+	const best = losses.reduce<number>(
+		(low, loss, i) => ((loss ?? Number.POSITIVE_INFINITY) < (losses[low] ?? Number.POSITIVE_INFINITY) ? i : low),
+		0,
+	);
+	const loss = losses[best];
+	if (loss === null) return;
+	const result: NgramResult = {
+		order: best + 1,
+		loss,
+		tokens: counts.tokens,
+		seconds: (performance.now() - started) / 1000,
+	};
 	writeJson(fileOf(out), result);
+}
+
+/** The first tokens of a file, piece by piece. */
+function* stretches(file: TokenFile, count = file.length): Generator<Int32Array> {
+	const end = Math.min(count, file.length);
+	for (let start = 0; start < end; start += piece) {
+		const tokens = new Int32Array(Math.min(piece, end - start));
+		file.read(start, tokens.length, tokens);
+		yield tokens;
+	}
 }
