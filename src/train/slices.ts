@@ -27,7 +27,7 @@ export function cutBatch(
 	for (let slice = 0; slice < used; slice++) {
 		const start = Math.floor((slice * sequences) / used);
 		const end = Math.floor(((slice + 1) * sequences) / used);
-		const pieces = Math.ceil((end - start) / most);
+		const pieces = Math.max(1, Math.ceil((end - start) / most));
 		for (let i = 0; i < pieces; i++) {
 			const first = start + Math.floor((i * (end - start)) / pieces);
 			const count = start + Math.floor(((i + 1) * (end - start)) / pieces) - first;
