@@ -16,6 +16,8 @@ export class NgramCounts {
 	/** By order; [0] is the empty context. */
 	readonly #counters: (HashCounts | HyperLogLog)[];
 	readonly #memory: number;
+	/** Hashes of the last n-gram of each order, two words each. */
+	readonly #ends: Int32Array;
 	#tokens = 0;
 
 	/** @param orders the longest n-grams to count. @param memory bytes for exact counts. */
@@ -23,6 +25,7 @@ export class NgramCounts {
 		this.orders = orders;
 		this.#memory = memory;
 		this.#hashes = new NgramHashes(orders);
+		this.#ends = new Int32Array(2 * (orders + 1));
 		this.#counters = Array.from({ length: orders + 1 }, () => new HashCounts());
 	}
 
@@ -40,6 +43,7 @@ export class NgramCounts {
 		this.#hashes.push(chunk, (order, grams, context, first, length) => {
 			if (order === 1) this.#tokens += length;
 			this.#makeRoom(order, length);
+			this.#ends.set([grams.a[length], grams.b[length]], 2 * order);
 			const counter = this.#counters[order];
 			if (counter instanceof HashCounts) this.#count(counter, this.#counters[order - 1], grams, context, first, length);
 			else for (let i = first; i < length; i++) counter.add(grams.a[i + 1], grams.b[i + 1]);
@@ -56,6 +60,11 @@ export class NgramCounts {
 	table(order: number): HashCounts | null {
 		const counter = this.#counters[order];
 		return counter instanceof HashCounts ? counter : null;
+	}
+
+	/** Is this the n-gram at the very end of the stream, which nothing follows? */
+	isLast(order: number, a: number, b: number): boolean {
+		return this.#ends[2 * order] === a && this.#ends[2 * order + 1] === b;
 	}
 
 	#count(

@@ -49,7 +49,8 @@ function mix(
 		const handle = contexts?.find(context.a[i], context.b[i]) ?? 0;
 		const followers = contexts?.followers(handle) ?? table.size;
 		if (followers === 0) continue; // never seen, or only at the very end
-		const times = contexts?.count(handle) ?? counts.tokens;
+		const unfollowed = counts.isLast(order - 1, context.a[i], context.b[i]) ? 1 : 0;
+		const times = contexts === null ? counts.tokens : contexts.count(handle) - unfollowed;
 		const seen = table.count(table.find(grams.a[i + 1], grams.b[i + 1]));
 		chances[i] = (seen + followers * chances[i]) / (times + followers);
 	}
