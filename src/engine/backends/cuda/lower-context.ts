@@ -1,6 +1,6 @@
 /** What the lowering of one op may use, and the small things that all of them share. */
 import type { Instruction, Operand } from "../../program.ts";
-import type { Argument, Command, DeviceOperand, Launch, Target } from "./lower-types.ts";
+import type { Argument, Command, DeviceOperand, DeviceSpace, Launch, Target } from "./lower-types.ts";
 
 /** Commands for one instruction. */
 export type Lowering = (instruction: Instruction, context: LowerContext) => Command[];
@@ -45,4 +45,12 @@ export function strided(
 /** What names an instruction in messages. */
 export function labelOf({ op, label }: Instruction): string {
 	return label === "" ? op.name : `${op.name}, ${label}`;
+}
+
+/** Spaces whose base a job may move by a number of words that is not a multiple of 4. */
+const moved: readonly DeviceSpace[] = ["inputs", "outputs", "state"];
+
+/** Can rows be read as vectors of four words? */
+export function inFours({ space, offset, cols, ld }: DeviceOperand): boolean {
+	return offset % 4 === 0 && cols % 4 === 0 && ld % 4 === 0 && !moved.includes(space);
 }

@@ -98,3 +98,49 @@ __device__ __forceinline__ float geluSlope(float x)
 {
     return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * 0.39894228040143268f * expf(-0.5f * x * x);
 }
+
+// Operands of products on tensor cores: fp32 rounded to tf32. With three passes a value is the sum of two of them, which keeps all of
+// fp32 but its last bit or two; the product of the two small parts is left out.
+__device__ __forceinline__ float roundToTf32(float x)
+{
+#ifdef EMULATED
+    return __uint_as_float((__float_as_uint(x) + 0x1000u) & 0xffffe000u);
+#else
+    unsigned bits;
+    asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(bits) : "f"(x));
+    return __uint_as_float(bits);
+#endif
+}
+
+// d (16 x 8) += a (16 x 8) b (8 x 8), by a warp. Lane 4 g + t holds a: (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4);
+// b: (t, g), (t + 4, g); d: (g, 2 t), (g, 2 t + 1), (g + 8, 2 t), (g + 8, 2 t + 1).
+#ifndef EMULATED
+__device__ __forceinline__ void multiplyTiles(float (&d)[4], const float (&a)[4], const float (&b)[2])
+{
+    asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(__float_as_uint(a[0])), "r"(__float_as_uint(a[1])), "r"(__float_as_uint(a[2])), "r"(__float_as_uint(a[3])),
+          "r"(__float_as_uint(b[0])), "r"(__float_as_uint(b[1])));
+}
+#endif
+
+// What an operand is when it is loaded: with one pass rounded at once, with three as it is.
+template <int passes>
+__device__ __forceinline__ float prepared(float x)
+{
+    return passes == 1 ? roundToTf32(x) : x;
+}
+
+template <int passes>
+__device__ __forceinline__ void multiply(float (&d)[4], const float (&a)[4], const float (&b)[2])
+{
+    if constexpr (passes == 1) return multiplyTiles(d, a, b);
+    float highA[4], lowA[4], highB[2], lowB[2];
+#pragma unroll
+    for (int i = 0; i < 4; i++) highA[i] = roundToTf32(a[i]), lowA[i] = roundToTf32(a[i] - highA[i]);
+#pragma unroll
+    for (int i = 0; i < 2; i++) highB[i] = roundToTf32(b[i]), lowB[i] = roundToTf32(b[i] - highB[i]);
+    multiplyTiles(d, lowA, highB);
+    multiplyTiles(d, highA, lowB);
+    multiplyTiles(d, highA, highB);
+}

@@ -3,6 +3,7 @@ import type { Instruction, Operand } from "../../../program.ts";
 import {
 	firstSequence,
 	float,
+	inFours,
 	int,
 	job,
 	type LowerContext,
@@ -82,10 +83,6 @@ function pointwise(instruction: Instruction, context: LowerContext) {
 	];
 	const count = (y.rows * y.cols) / (wide ? 4 : 1);
 	return [strided("pointwise", wide ? "pointwise4" : "pointwise", count, args, instruction, context)];
-}
-
-function inFours({ offset, cols, ld }: Operand): boolean {
-	return offset % 4 === 0 && cols % 4 === 0 && ld % 4 === 0;
 }
 
 /** What follows a product `v`, as the attributes of `instruction` say; `y` may be `v`. */
