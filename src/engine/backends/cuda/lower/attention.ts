@@ -1,5 +1,5 @@
 /** Attention over windows and its gradient on tensor cores, and of one new row per stream. */
-import type { Instruction, Operand } from "../../../program.ts";
+import type { Instruction } from "../../../program.ts";
 import {
 	firstSequence,
 	float,
