@@ -16,6 +16,7 @@ export {
 	scheduledMeanShare,
 } from "./average-parameters.ts";
 export { type CagnettaLaw, type CorpusExponents, cagnetta, measuredExponents } from "./cagnetta.ts";
+export * from "./corpus/index.ts";
 export { besiroglu, hoffmann, hoffmannRounded } from "./hoffmann.ts";
 export * from "./kaplan.ts";
 export type { Allocation, LawCard, LossLaw, Situation } from "./law.ts";
