@@ -31,9 +31,9 @@ export class FakeDevice {
 
 	get libraries(): Libraries {
 		return {
-			driver: this.#table(driverFunctions(this)),
-			nvrtc: this.#table(nvrtcFunctions(this)),
-			cublasLt: this.#table(cublasLtFunctions(this)),
+			driver: this.#table(this.driverFunctions()),
+			nvrtc: this.#table(this.nvrtcFunctions()),
+			cublasLt: this.#table(this.cublasLtFunctions()),
 			allocate: (bytes) => {
 				const address = this.allocate(bytes);
 				return { address, buffer: (this.#blocks.get(address) as Bytes).buffer };
@@ -48,15 +48,37 @@ export class FakeDevice {
 		};
 	}
 
+	/** What the libraries' functions do, and what a launch does once its arguments are copied; a device may know better. */
+	protected driverFunctions(): Record<string, Foreign> {
+		return driverFunctions(this);
+	}
+
+	protected nvrtcFunctions(): Record<string, Foreign> {
+		return nvrtcFunctions(this);
+	}
+
+	protected cublasLtFunctions(): Record<string, Foreign> {
+		return cublasLtFunctions(this);
+	}
+
+	launch(fn: unknown, parameters: DataView[], _sizes: number[]): void {
+		this.kernels[this.object<{ name: string }>(fn).name](parameters, this);
+	}
+
+	protected block(bytes: number): { address: bigint; block: Bytes } {
+		const address = this.#next;
+		this.#next += BigInt(Math.ceil(bytes / 4096) * 4096 + 4096);
+		return { address, block: new Uint8Array(bytes) };
+	}
+
 	/** Blocks that are allocated now. */
 	get blocks(): number {
 		return this.#blocks.size;
 	}
 
 	allocate(bytes: number): bigint {
-		const address = this.#next;
-		this.#next += BigInt(Math.ceil(bytes / 4096) * 4096 + 4096);
-		this.#blocks.set(address, new Uint8Array(bytes));
+		const { address, block } = this.block(bytes);
+		this.#blocks.set(address, block);
 		return address;
 	}
 
@@ -113,7 +135,7 @@ export class FakeDevice {
 		if (this.#capture && /^cu(MemAlloc|MemFree|StreamSynchronize|ModuleLoadData)$/.test(name)) return 900;
 		if (!this.#capture || !streamed.test(name)) return fn(...values) ?? 0;
 		// Arguments of kernels are copied when they are captured.
-		const pinned = name.startsWith("cuLaunch") ? launchOf(this, values) : () => fn(...values);
+		const pinned = /^cuLaunch.*Kernel$/.test(name) ? launchOf(this, values) : () => fn(...values);
 		this.#capture.push(() => {
 			this.calls.push(`replay ${name}`);
 			pinned();
@@ -123,15 +145,11 @@ export class FakeDevice {
 }
 
 function launchOf(device: FakeDevice, values: unknown[]): () => void {
-	const kernel = device.object<{ name: string }>(values[0]).name;
+	const [fn, ...sizes] = values.slice(0, 8);
 	const pointers = values[9] as BigUint64Array;
 	const views = [...pointers].filter((pointer) => pointer !== 0n).map((pointer) => device.bytes(pointer, 24).slice());
-	const run = device.kernels[kernel];
-	return () =>
-		run(
-			views.map(({ buffer }) => new DataView(buffer)),
-			device,
-		);
+	const parameters = views.map(({ buffer }) => new DataView(buffer));
+	return () => device.launch(fn, parameters, sizes as number[]);
 }
 
 const hostBytes = (device: FakeDevice, place: unknown, length: number): Uint8Array => {
@@ -247,7 +265,7 @@ function cublasLtFunctions(device: FakeDevice): Record<string, Foreign> {
 	};
 }
 
-interface FakeLayout {
+export interface FakeLayout {
 	described: [type: number, rows: bigint | number, cols: bigint | number, ld: bigint | number];
 	set: Map<number, number | bigint>;
 }

@@ -393,7 +393,7 @@ __device__ __forceinline__ void storeKeys(
 extern "C" __global__ void __launch_bounds__(256) attentionGradSmall(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq, Matrix dkv,
     Matrix dprefix, int windows, int heads, int stride, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
-    extern __shared__ float shared[];
+    DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     int rows = (at.n + 15) / 16 * 16, step = (blockDim.x >> 5) * 16, begin = (threadIdx.x >> 5) * 16;

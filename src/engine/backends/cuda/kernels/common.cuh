@@ -13,6 +13,9 @@ struct JobState {
 };
 
 #define FULL_WARP 0xffffffffu
+#ifndef EMULATED  // The tests' emulator has a definition of its own, here and below.
+#define DYNAMIC_SHARED(type, name) extern __shared__ type name[]
+#endif
 #define INFINITE __int_as_float(0x7f800000)
 
 __device__ __forceinline__ float warpSum(float v)

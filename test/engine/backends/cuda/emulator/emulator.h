@@ -1,0 +1,236 @@
+// CUDA C on a processor: every thread of a block is a fiber, run in turn until it comes to a barrier. Slow and exact about one thing,
+// which values meet: memory is real, shared memory starts as NaN, a barrier that not all threads reach is an error.
+#pragma once
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <utility>
+#include <ucontext.h>
+#include <vector>
+
+#define EMULATED 1
+#define __device__
+#define __global__
+#define __forceinline__ inline
+#define __shared__ static
+#define __launch_bounds__(...)
+#define __restrict__
+
+using std::isfinite;
+using std::isnan;
+using std::max;
+using std::min;
+
+struct uint4 { unsigned x, y, z, w; };
+struct float4 { float x, y, z, w; };
+struct float2 { float x, y; };
+struct uint3 { unsigned x, y, z; };
+inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return {x, y, z, w}; }
+inline float4 make_float4(float x, float y, float z, float w) { return {x, y, z, w}; }
+inline float2 make_float2(float x, float y) { return {x, y}; }
+
+template <class To, class From>
+inline To bitsAs(From from)
+{
+    static_assert(sizeof(To) == sizeof(From));
+    To to;
+    memcpy(&to, &from, sizeof to);
+    return to;
+}
+inline unsigned __float_as_uint(float x) { return bitsAs<unsigned>(x); }
+inline float __uint_as_float(unsigned x) { return bitsAs<float>(x); }
+inline float __int_as_float(int x) { return bitsAs<float>(x); }
+inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+
+static uint3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace emulator {
+
+enum Waiting { NOTHING, FOR_WARP, FOR_BLOCK, DONE };
+
+struct Fiber {
+    ucontext_t context;
+    std::vector<char> stack;
+    uint3 index;
+    Waiting waiting;
+};
+
+static std::vector<Fiber*> fibers;
+static ucontext_t scheduler;
+static int current, threads;
+static void (*body)();
+// What lanes show to each other: 8 words each.
+static unsigned shown[1024][8];
+static float dynamicShared[(227 << 10) / 4];
+
+static void start()
+{
+    body();
+    fibers[current]->waiting = DONE;
+    swapcontext(&fibers[current]->context, &scheduler);
+}
+
+inline void wait(Waiting what)
+{
+    Fiber* fiber = fibers[current];
+    fiber->waiting = what;
+    swapcontext(&fiber->context, &scheduler);
+}
+
+// Can all of threads [begin, end) that still live go on from a barrier of this kind?
+static bool arrived(int begin, int end, Waiting what)
+{
+    bool any = false;
+    for (int i = begin; i < end; i++) {
+        if (fibers[i]->waiting != what && fibers[i]->waiting != DONE) return false;
+        any |= fibers[i]->waiting == what;
+    }
+    return any;
+}
+
+static void release(int begin, int end)
+{
+    for (int i = begin; i < end; i++)
+        if (fibers[i]->waiting != DONE) fibers[i]->waiting = NOTHING;
+}
+
+static void runBlock()
+{
+    while ((int)fibers.size() < threads) {
+        fibers.push_back(new Fiber);
+        fibers.back()->stack.resize(128 << 10);
+    }
+    for (int i = 0; i < threads; i++) {
+        Fiber& fiber = *fibers[i];
+        getcontext(&fiber.context);
+        fiber.context.uc_stack.ss_sp = fiber.stack.data();
+        fiber.context.uc_stack.ss_size = fiber.stack.size();
+        fiber.context.uc_link = nullptr;
+        makecontext(&fiber.context, start, 0);
+        fiber.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
+        fiber.waiting = NOTHING;
+    }
+    for (;;) {
+        bool ran = false, done = true;
+        for (int i = 0; i < threads; i++) {
+            if (fibers[i]->waiting == NOTHING) {
+                current = i;
+                threadIdx = fibers[i]->index;
+                swapcontext(&scheduler, &fibers[i]->context);
+                ran = true;
+            }
+            done &= fibers[i]->waiting == DONE;
+        }
+        if (done) return;
+        for (int w = 0; w < threads; w += 32) {
+            int end = min(w + 32, threads);
+            if (arrived(w, end, FOR_WARP)) release(w, end), ran = true;
+        }
+        if (arrived(0, threads, FOR_BLOCK)) release(0, threads), ran = true;
+        if (!ran) {
+            fprintf(stderr, "emulator: threads wait for one another forever\n");
+            abort();
+        }
+    }
+}
+
+// Words that every lane of the warp shows; read with `of`, then `seen` before the next.
+template <int N>
+inline void show(const unsigned (&words)[N])
+{
+    for (int i = 0; i < N; i++) shown[current][i] = words[i];
+    wait(FOR_WARP);
+}
+inline unsigned of(int lane, int word) { return shown[current / 32 * 32 + lane][word]; }
+inline void seen() { wait(FOR_WARP); }
+
+template <class... Parameters, size_t... I>
+static void call(void (*kernel)(Parameters...), void** parameters, std::index_sequence<I...>)
+{
+    kernel(*(std::remove_reference_t<Parameters>*)parameters[I]...);
+}
+
+static void** given;
+
+template <auto kernel, class... Parameters>
+static void run(void (*)(Parameters...), const unsigned* sizes, void** parameters)
+{
+    given = parameters;
+    gridDim = {sizes[0], sizes[1], sizes[2]};
+    blockDim = {sizes[3], sizes[4], sizes[5]};
+    threads = blockDim.x * blockDim.y * blockDim.z;
+    body = [] { call(kernel, given, std::index_sequence_for<Parameters...>{}); };
+    for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
+        for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {
+                memset(dynamicShared, 0xff, sizes[6]);
+                runBlock();
+            }
+}
+
+}  // namespace emulator
+
+inline void __syncthreads() { emulator::wait(emulator::FOR_BLOCK); }
+inline void __syncwarp(unsigned = 0) { emulator::wait(emulator::FOR_WARP); }
+
+template <class T>
+inline T __shfl_sync(unsigned, T v, int lane)
+{
+    emulator::show<1>({bitsAs<unsigned>(v)});
+    T result = bitsAs<T>(emulator::of(lane & 31, 0));
+    emulator::seen();
+    return result;
+}
+template <class T>
+inline T __shfl_xor_sync(unsigned mask, T v, int with) { return __shfl_sync(mask, v, (emulator::current & 31) ^ with); }
+
+inline unsigned __ballot_sync(unsigned, bool vote)
+{
+    emulator::show<1>({vote});
+    unsigned votes = 0;
+    for (int i = 0; i < 32; i++) votes |= emulator::of(i, 0) << i;
+    emulator::seen();
+    return votes;
+}
+
+// The tensor core: operands rounded as it does, by cutting off.
+inline void multiplyTiles(float (&d)[4], const float (&a)[4], const float (&b)[2])
+{
+    using namespace emulator;
+    unsigned words[6];
+    for (int i = 0; i < 4; i++) words[i] = __float_as_uint(a[i]) & 0xffffe000u;
+    for (int i = 0; i < 2; i++) words[4 + i] = __float_as_uint(b[i]) & 0xffffe000u;
+    show(words);
+    int g = current % 32 / 4, t = current % 4;
+    for (int e = 0; e < 4; e++) {
+        int row = e >> 1, col = 2 * t + (e & 1);
+        for (int k = 0; k < 8; k++)
+            d[e] += __uint_as_float(of(4 * g + k % 4, row + 2 * (k / 4))) * __uint_as_float(of(4 * col + k % 4, 4 + k / 4));
+    }
+    seen();
+}
+
+#define DYNAMIC_SHARED(type, name) type* name = (type*)emulator::dynamicShared
+
+// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, aHalf (both operands), then ld and stride of a, b, c, y.
+extern "C" void emulatedProduct(const void* a, const void* b, const float* c, const float* bias, float* y, const int64_t* sizes)
+{
+    const int64_t m = sizes[0], n = sizes[1], k = sizes[2];
+    const bool half = sizes[6];
+    auto at = [half](const void* x, int64_t i) { return half ? __uint_as_float(((const uint16_t*)x)[i] << 16) : ((const float*)x)[i]; };
+    for (int64_t s = 0; s < sizes[3]; s++)
+        for (int64_t i = 0; i < m; i++)
+            for (int64_t j = 0; j < n; j++) {
+                double sum = 0;
+                for (int64_t l = 0; l < k; l++)
+                    sum += (double)at(a, s * sizes[8] + (sizes[4] ? l * sizes[7] + i : i * sizes[7] + l)) *
+                        at(b, s * sizes[10] + (sizes[5] ? j * sizes[9] + l : l * sizes[9] + j));
+                if (bias) sum += bias[j];
+                if (c) sum += c[s * sizes[12] + i * sizes[11] + j];
+                y[s * sizes[14] + i * sizes[13] + j] = (float)sum;
+            }
+}

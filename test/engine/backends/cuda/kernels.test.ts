@@ -1,0 +1,39 @@
+/** The CUDA kernels themselves, compiled for a processor (emulator/), held to the ops' references and, in training, to the golden cases. */
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import { ReferenceRuntime } from "../../../../src/engine/backends/reference.ts";
+import { opNamed, ops } from "../../../../src/engine/ops/index.ts";
+import { checkGoldenCase, goldenCases } from "../../../../src/train/golden.ts";
+import { compare } from "../../conform.ts";
+import { compilerHere, emulatedRuntime } from "./emulator/device.ts";
+
+const golden = fileURLToPath(new URL("../../../fixtures/golden", import.meta.url));
+
+describe.skipIf(!compilerHere)("emulated kernels (skipped where there is no g++)", { timeout: 120_000 }, () => {
+	const runtime = emulatedRuntime();
+	const exact = new ReferenceRuntime({ precision: "double" });
+	afterAll(() => runtime.close());
+
+	test.each(ops.filter(({ view }) => !view).map((op) => [op.name, op] as const))("%s", async (_, op) => {
+		for (const one of op.cases) {
+			await compare(runtime, exact, op, one);
+			await compare(runtime, exact, op, one, { aligned: true });
+		}
+	});
+
+	test.each(["tf32", "bf16"] as const)("products and attention in %s", async (precision) => {
+		const rough = emulatedRuntime({ precision });
+		for (const name of ["matmul", "attention", "attentionGrad"]) {
+			const op = opNamed(name);
+			for (const one of op.cases) {
+				await compare(rough, exact, op, one, { tolerance: precision === "tf32" ? 2e-3 : 2e-2, aligned: true });
+			}
+		}
+		await rough.close();
+	});
+
+	test.each(goldenCases(golden))("golden case %s", async (name) => {
+		const results = await checkGoldenCase(golden, name, emulatedRuntime());
+		for (const { quantity, error } of results) expect(error, quantity).toBeLessThan(1e-4);
+	});
+});
