@@ -137,13 +137,16 @@ __device__ __forceinline__ float prepared(float x)
 template <int passes>
 __device__ __forceinline__ void multiply(float (&d)[4], const float (&a)[4], const float (&b)[2])
 {
-    if constexpr (passes == 1) return multiplyTiles(d, a, b);
-    float highA[4], lowA[4], highB[2], lowB[2];
+    if constexpr (passes == 1)
+        multiplyTiles(d, a, b);
+    else {
+        float highA[4], lowA[4], highB[2], lowB[2];
 #pragma unroll
-    for (int i = 0; i < 4; i++) highA[i] = roundToTf32(a[i]), lowA[i] = roundToTf32(a[i] - highA[i]);
+        for (int i = 0; i < 4; i++) highA[i] = roundToTf32(a[i]), lowA[i] = roundToTf32(a[i] - highA[i]);
 #pragma unroll
-    for (int i = 0; i < 2; i++) highB[i] = roundToTf32(b[i]), lowB[i] = roundToTf32(b[i] - highB[i]);
-    multiplyTiles(d, lowA, highB);
-    multiplyTiles(d, highA, lowB);
-    multiplyTiles(d, highA, highB);
+        for (int i = 0; i < 2; i++) highB[i] = roundToTf32(b[i]), lowB[i] = roundToTf32(b[i] - highB[i]);
+        multiplyTiles(d, lowA, highB);
+        multiplyTiles(d, highA, lowB);
+        multiplyTiles(d, highA, highB);
+    }
 }
