@@ -1,13 +1,24 @@
 /** What the lowering of one op may use, and the small things that all of them share. */
 import type { Instruction, Operand } from "../../program.ts";
+import type { Halves } from "./lower/halves.ts";
 import type { Argument, Command, DeviceOperand, DeviceSpace, Launch, Target } from "./lower-types.ts";
 
 /** Commands for one instruction. */
 export type Lowering = (instruction: Instruction, context: LowerContext) => Command[];
 
+/**
+ * Commands for the first two instructions together, or null where they are not a pair of its kind. It asks for the halves of the first,
+ * then calls `next` before it asks for those of the second.
+ */
+export type Fusion = (pair: readonly [Instruction, Instruction], context: LowerContext) => Command[] | null;
+
 export interface LowerContext extends Target {
+	/** Within a fusion: `halves` are from now on those of the second instruction. */
+	next(): void;
 	/** Memory of this instruction alone: `rows` x `cols` f32 words without gaps. */
 	scratch(rows: number, cols: number): DeviceOperand;
+	/** Values that are to be had as bf16; null where products are of another precision. */
+	readonly halves: Halves | null;
 	/** Has bf16 weights been asked for? Set by products that read them. */
 	useHalf(): void;
 }
@@ -53,4 +64,16 @@ const moved: readonly DeviceSpace[] = ["inputs", "outputs", "state"];
 /** Can rows be read as vectors of four words? */
 export function inFours({ space, offset, cols, ld }: DeviceOperand): boolean {
 	return offset % 4 === 0 && cols % 4 === 0 && ld % 4 === 0 && !moved.includes(space);
+}
+
+/** Arguments by which a kernel leaves bf16 copies of a result: the matrix (or none), and whether that is all that is wanted. */
+export function halfOf(y: Operand, { halves }: LowerContext): Argument[] {
+	const wanted = halves?.output(y) ?? null;
+	return [matrix(wanted?.to ?? null), int(wanted?.only ? 1 : 0)];
+}
+
+/** Are two operands the same words? */
+export function sameOperand(a: Operand | null, b: Operand | null): boolean {
+	if (!a || !b) return false;
+	return a.space === b.space && a.offset === b.offset && a.rows === b.rows && a.cols === b.cols && a.ld === b.ld;
 }

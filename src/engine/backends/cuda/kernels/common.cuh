@@ -102,6 +102,30 @@ __device__ __forceinline__ float geluSlope(float x)
     return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * 0.39894228040143268f * expf(-0.5f * x * x);
 }
 
+// A row of a matrix of bf16, and a number as bf16, rounded to nearest, ties to even.
+__device__ __forceinline__ unsigned short* halfRow(const Matrix& x, int r)
+{
+    return (unsigned short*)x.data + (long long)r * x.ld;
+}
+
+__device__ __forceinline__ unsigned short halfBits(float x)
+{
+    unsigned bits = __float_as_uint(x);
+    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return nan ? (unsigned short)0x7fc0 : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
+__device__ __forceinline__ unsigned halfPair(float low, float high)
+{
+    return halfBits(low) | (unsigned)halfBits(high) << 16;
+}
+
+// `to` at a multiple of 8 bytes.
+__device__ __forceinline__ void storeHalf4(unsigned short* to, float4 x)
+{
+    *(uint2*)to = make_uint2(halfPair(x.x, x.y), halfPair(x.z, x.w));
+}
+
 // Operands of products on tensor cores: fp32 rounded to tf32. With three passes a value is the sum of two of them, which keeps all of
 // fp32 but its last bit or two; the product of the two small parts is left out.
 __device__ __forceinline__ float roundToTf32(float x)

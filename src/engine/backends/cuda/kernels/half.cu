@@ -1,10 +1,10 @@
-// Weights as bf16, for products of that precision: element i of y is x[i] rounded to nearest, ties to even.
+// Weights as bf16, for products of that precision: element i of y is x[i].
+#include "common.cuh"
 
 extern "C" __global__ void castToHalf(const float* x, unsigned short* y, int n)
 {
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
-        unsigned bits = __float_as_uint(x[i]);
-        bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-        y[i] = nan ? (unsigned short)0x7fc0 : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-    }
+    int quads = n >> 2, first = blockIdx.x * blockDim.x + threadIdx.x;
+    for (int i = first; i < quads; i += gridDim.x * blockDim.x) storeHalf4(y + 4 * i, ((const float4*)x)[i]);
+    int rest = 4 * quads + first;
+    if (rest < n) y[rest] = halfBits(x[rest]);
 }

@@ -60,7 +60,8 @@ extern "C" __global__ void pointwise4(Matrix a, Matrix b, const float* s, const 
 
 // What follows a product: z = v + bias, y = dropout(activation(z)) + residual, added to y where asked. v may be y itself.
 // A thread has the four columns of one Philox block.
-extern "C" __global__ void epilogue(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z,
+// `half`: a copy of y as bf16; all there is of it with `only`.
+extern "C" __global__ void epilogue(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half, int only,
     int activation, int accumulate, float p, int id, int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
 {
     int q = (y.cols + 3) / 4;
@@ -94,20 +95,31 @@ extern "C" __global__ void epilogue(Matrix v, const float* bias, Matrix factor, 
             if (p > 0) x = words[j] >= threshold ? x * scale : 0;
             if (residual.data) x += residual.row(r)[c];
             float* to = y.row(r) + c;
-            *to = accumulate ? *to + x : x;
+            if (accumulate) x += *to;
+            if (!only) *to = x;
+            if (half.data) halfRow(half, r)[c] = halfBits(x);
         }
     }
 }
 
-// Rows of f32 as bf16, rounded to nearest even; y has rows of `ld` elements.
-extern "C" __global__ void castRows(Matrix x, unsigned short* y, int ld)
+// Rows of f32 as bf16.
+extern "C" __global__ void castRows(Matrix x, Matrix y)
 {
     long long total = (long long)x.rows * x.cols;
     for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
         int r = (int)(i / x.cols), c = (int)(i - (long long)r * x.cols);
-        unsigned bits = __float_as_uint(x.row(r)[c]);
-        bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-        y[(long long)r * ld + c] = nan ? (unsigned short)0x7fc0 : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+        halfRow(y, r)[c] = halfBits(x.row(r)[c]);
+    }
+}
+
+// The same, four columns at a time.
+extern "C" __global__ void castRows4(Matrix x, Matrix y)
+{
+    int quads = x.cols >> 2;
+    long long total = (long long)x.rows * quads;
+    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
+        int r = (int)(i / quads), c = (int)(i - (long long)r * quads) * 4;
+        storeHalf4(halfRow(y, r) + c, *(const float4*)(x.row(r) + c));
     }
 }
 

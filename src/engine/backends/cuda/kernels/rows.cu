@@ -4,7 +4,9 @@
 #define EACH_ROW(r, n) for (int r = blockIdx.x * blockDim.y + threadIdx.y; r < (n); r += gridDim.x * blockDim.y)
 #define EACH_COLUMN(c, n) for (int c = threadIdx.x; c < (n); c += blockDim.x)
 
-extern "C" __global__ void layerNorm(Matrix x, const float* weight, const float* bias, Matrix y, Matrix stats, float eps)
+// `half`: a copy of y as bf16; all there is of it with `only`. Here and below.
+extern "C" __global__ void layerNorm(
+    Matrix x, const float* weight, const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps)
 {
     EACH_ROW(r, x.rows) {
         const float* from = x.row(r);
@@ -14,13 +16,18 @@ extern "C" __global__ void layerNorm(Matrix x, const float* weight, const float*
         EACH_COLUMN(c, x.cols) squares += (from[c] - mean) * (from[c] - mean);
         float rstd = 1.0f / sqrtf(overRow<false>(squares) / x.cols + eps);
         float* to = y.row(r);
-        EACH_COLUMN(c, x.cols) to[c] = (from[c] - mean) * rstd * weight[c] + (bias ? bias[c] : 0);
+        EACH_COLUMN(c, x.cols) {
+            float value = (from[c] - mean) * rstd * weight[c] + (bias ? bias[c] : 0);
+            if (!only) to[c] = value;
+            if (half.data) halfRow(half, r)[c] = halfBits(value);
+        }
         if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
     }
 }
 
 // dx may be dy or residual.
-extern "C" __global__ void layerNormGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual, Matrix dx)
+extern "C" __global__ void layerNormGrad(
+    Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual, Matrix dx, Matrix half, int only)
 {
     EACH_ROW(r, x.rows) {
         const float *from = x.row(r), *grad = dy.row(r);
@@ -35,7 +42,9 @@ extern "C" __global__ void layerNormGrad(Matrix dy, Matrix x, const float* weigh
         float* to = dx.row(r);
         EACH_COLUMN(c, x.cols) {
             float value = rstd * (grad[c] * weight[c] - total - (from[c] - mean) * rstd * products);
-            to[c] = value + (residual.data ? residual.row(r)[c] : 0);
+            if (residual.data) value += residual.row(r)[c];
+            if (!only) to[c] = value;
+            if (half.data) halfRow(half, r)[c] = halfBits(value);
         }
     }
 }
@@ -54,22 +63,38 @@ extern "C" __global__ void softmax(Matrix x, Matrix y)
     }
 }
 
-// One pass: a running maximum and the sum of exponentials relative to it.
-extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nll, Matrix lse)
+// A sum of exponentials relative to the largest of them so far.
+struct Exponentials {
+    float top, total;
+    __device__ __forceinline__ void add(float v)
+    {
+        float most = fmaxf(top, v);
+        if (most > top) total *= expf(top - most);
+        top = most;
+        total += v == -INFINITE ? 0 : expf(v - most);
+    }
+    __device__ __forceinline__ void add(float4 v)
+    {
+        float most = fmaxf(fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w)), top);
+        if (most == -INFINITE) return;
+        if (most > top) total *= expf(top - most);
+        top = most;
+        total += expf(v.x - most) + expf(v.y - most) + (expf(v.z - most) + expf(v.w - most));
+    }
+};
+
+// One pass over the logits, four at a time where `wide`: columns, rows and place in fours.
+extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nll, Matrix lse, int wide)
 {
     EACH_ROW(r, logits.rows) {
         const float* x = logits.row(r);
-        float top = -INFINITE, total = 0;
-        EACH_COLUMN(c, logits.cols) {
-            float v = x[c];
-            if (v > top) {
-                total = total * expf(top - v) + 1;
-                top = v;
-            } else
-                total += expf(v - top);
-        }
-        float all = overRow<true>(top);
-        total = overRow<false>(top == -INFINITE ? 0 : total * expf(top - all));
+        Exponentials sum = {-INFINITE, 0};
+        if (wide)
+            EACH_COLUMN(c, logits.cols >> 2) sum.add(((const float4*)x)[c]);
+        else
+            EACH_COLUMN(c, logits.cols) sum.add(x[c]);
+        float all = overRow<true>(sum.top);
+        float total = overRow<false>(sum.top == -INFINITE ? 0 : sum.total * expf(sum.top - all));
         if (threadIdx.x == 0) {
             int target = ((const int*)targets.row(r))[0];
             bool counts = target >= 0 && target < logits.cols;
@@ -81,18 +106,30 @@ extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nl
 }
 
 // dlogits may be logits.
-extern "C" __global__ void crossEntropyGrad(Matrix logits, Matrix targets, Matrix lse, Matrix dnll, Matrix dlogits)
+extern "C" __global__ void crossEntropyGrad(
+    Matrix logits, Matrix targets, Matrix lse, Matrix dnll, Matrix dlogits, Matrix half, int only, int wide)
 {
     EACH_ROW(r, logits.rows) {
         int target = ((const int*)targets.row(r))[0];
         bool counts = target >= 0 && target < logits.cols;
-        float shift = lse.row(r)[0], factor = counts ? dnll.row(r)[0] : 0;
+        float shift = counts ? lse.row(r)[0] : 0, factor = counts ? dnll.row(r)[0] : 0;
         const float* x = logits.row(r);
         float* to = dlogits.row(r);
-        EACH_COLUMN(c, logits.cols) {
-            float share = counts ? expf(x[c] - shift) - (c == target ? 1.0f : 0.0f) : 0;
-            to[c] = counts ? share * factor : 0;
-        }
+        auto slope = [&](float v, int c) { return counts ? (expf(v - shift) - (c == target ? 1.0f : 0.0f)) * factor : 0; };
+        if (wide)
+            EACH_COLUMN(i, logits.cols >> 2) {
+                float4 v = ((const float4*)x)[i];
+                int c = 4 * i;
+                v = make_float4(slope(v.x, c), slope(v.y, c + 1), slope(v.z, c + 2), slope(v.w, c + 3));
+                if (!only) ((float4*)to)[i] = v;
+                if (half.data) storeHalf4(halfRow(half, r) + c, v);
+            }
+        else
+            EACH_COLUMN(c, logits.cols) {
+                float v = slope(x[c], c);
+                if (!only) to[c] = v;
+                if (half.data) halfRow(half, r)[c] = halfBits(v);
+            }
     }
 }
 

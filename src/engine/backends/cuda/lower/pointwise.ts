@@ -3,6 +3,7 @@ import type { Instruction, Operand } from "../../../program.ts";
 import {
 	firstSequence,
 	float,
+	halfOf,
 	inFours,
 	int,
 	job,
@@ -101,6 +102,7 @@ export function epilogue(
 		matrix(rest.residual),
 		matrix(y),
 		matrix(rest.z),
+		...halfOf(y, context),
 		int(activation),
 		int(accumulate),
 		float(p),

@@ -1,40 +1,45 @@
 /** The matrix product: cuBLASLt, and one kernel for what the fusing pass put behind it. */
 import type { Instruction, Operand } from "../../../program.ts";
-import { int, type LowerContext, type Lowering, matrix, operand, pointer, strided } from "../lower-context.ts";
+import { inFours, type LowerContext, type Lowering, matrix, operand, strided } from "../lower-context.ts";
 import type { Command, DeviceOperand, Product } from "../lower-types.ts";
 import { epilogue } from "./pointwise.ts";
 
 const matmul: Lowering = (instruction, context) => {
-	const [a, b, bias, factor, residual] = instruction.inputs;
+	const [, , bias, factor, residual] = instruction.inputs;
 	const y = operand(instruction.outputs, 0);
 	const z = instruction.outputs[1] ?? null;
 	const { activation, p, accumulate } = instruction.attributes;
 	const bare = activation === 0 && !(p > 0) && z === null;
-	const commands: Command[] = [];
-	const product = (to: DeviceOperand, c: Operand | null, row: Operand | null) => {
-		const parts = split(instruction, operand([a], 0), operand([b], 0), to);
-		const half = context.precision === "bf16" && worthHalf(parts);
-		if (half) {
-			parts.a = asHalf(parts.a, parts.batch, parts.strideA, commands, instruction, context);
-			parts.b = asHalf(parts.b, parts.batch, parts.strideB, commands, instruction, context);
-			if (parts.batch > 1) parts.strideA = parts.a.rows * parts.a.ld;
-			if (parts.batch > 1 && parts.strideB > 0) parts.strideB = parts.b.rows * parts.b.ld;
-		}
-		commands.push({
-			...parts,
-			c: c && { ...parts.y, space: c.space, offset: c.offset, ld: c.ld },
-			strideC: c ? parts.y.rows * c.ld : 0,
-			bias: row,
-		});
-	};
 	if (bare && !(residual && accumulate)) {
-		product(y, accumulate ? y : residual, bias);
-		return commands;
+		return product(instruction, { y, c: accumulate ? y : residual, bias }, context);
 	}
 	const v = accumulate ? context.scratch(y.rows, y.cols) : y;
-	product(v, null, null);
+	const commands = product(instruction, { y: v, c: null, bias: null }, context);
 	return [...commands, epilogue(instruction, context, v, { bias, factor, residual, z })];
 };
+
+/** The product alone, at the place of the result; the rest is up to who asks. */
+export function bareProduct(instruction: Instruction, context: LowerContext): Command[] {
+	return product(instruction, { y: operand(instruction.outputs, 0), c: null, bias: null }, context);
+}
+
+function product(
+	instruction: Instruction,
+	{ y, c, bias }: { y: DeviceOperand; c: Operand | null; bias: Operand | null },
+	context: LowerContext,
+): Command[] {
+	const [a, b] = [operand(instruction.inputs, 0), operand(instruction.inputs, 1)];
+	const parts = split(instruction, a, b, y);
+	const commands: Command[] = [];
+	if (context.precision === "bf16" && worthHalf(parts)) {
+		parts.a = { ...asHalf(a, commands, instruction, context), rows: parts.a.rows };
+		parts.b = { ...asHalf(b, commands, instruction, context), rows: parts.b.rows };
+		if (parts.strideA > 0) parts.strideA = parts.a.rows * parts.a.ld;
+		if (parts.strideB > 0) parts.strideB = parts.b.rows * parts.b.ld;
+	}
+	const added = c && { ...parts.y, space: c.space, offset: c.offset, ld: c.ld };
+	return [...commands, { ...parts, c: added, strideC: c ? parts.y.rows * c.ld : 0, bias }];
+}
 
 type Parts = { -readonly [K in keyof Omit<Product, "c" | "strideC" | "bias">]: Product[K] };
 
@@ -68,30 +73,28 @@ function worthHalf({ a, b, y }: Parts): boolean {
 	return [a, b, y].every(({ cols }) => cols % 8 === 0) && a.rows >= 8 && b.rows >= 8;
 }
 
-/** A whole weight as the runtime keeps it in bf16; anything else is cast into scratch, all matrices of a batch. */
-function asHalf(
-	x: DeviceOperand,
-	batch: number,
-	stride: number,
-	commands: Command[],
-	instruction: Instruction,
-	context: LowerContext,
-): DeviceOperand {
-	if (x.space === "parameters" && x.offset % 8 === 0) {
+/** Inputs that a product reads as bf16, where that is the precision. */
+export function halfInputs(instruction: Instruction): readonly number[] {
+	if (instruction.op.name !== "matmul") return [];
+	const [a, b] = instruction.inputs;
+	return worthHalf(split(instruction, operand([a], 0), operand([b], 0), operand(instruction.outputs, 0))) ? [0, 1] : [];
+}
+
+/** A whole weight as the runtime keeps it in bf16; a value of the arena as its copy; anything else is cast into scratch. */
+function asHalf(x: Operand, commands: Command[], instruction: Instruction, context: LowerContext): DeviceOperand {
+	if (x.space === "parameters" && x.offset % 8 === 0 && x.ld % 8 === 0) {
 		context.useHalf();
 		return { ...x, space: "half", dtype: "bf16" };
 	}
-	const rows = x.rows * (batch > 1 && stride > 0 ? batch : 1);
-	const from = { ...x, rows };
-	const to: DeviceOperand = {
-		...context.scratch(rows, Math.ceil(x.cols / 2)),
-		cols: x.cols,
-		ld: x.cols,
-		dtype: "bf16",
-	};
-	const args = [matrix(from), pointer(to), int(x.cols)];
-	commands.push(strided("pointwise", "castRows", rows * x.cols, args, instruction, context));
-	return { ...to, rows: x.rows };
+	const known = context.halves?.input(x) ?? null;
+	const scratch = () => ({ ...context.scratch(x.rows, Math.ceil(x.cols / 2)), cols: x.cols, ld: x.cols });
+	const to: DeviceOperand = known?.from ?? { ...scratch(), dtype: "bf16" };
+	if (known && !known.missing) return to;
+	const wide = inFours(x) && to.ld % 4 === 0;
+	const count = (x.rows * x.cols) / (wide ? 4 : 1);
+	const args = [matrix(x), matrix(to)];
+	commands.push(strided("pointwise", wide ? "castRows4" : "castRows", count, args, instruction, context));
+	return to;
 }
 
 export const productLowerings: Readonly<Record<string, Lowering>> = { matmul };

@@ -1,12 +1,12 @@
-/** Ops on whole rows: a warp has a short row, a block a long one. */
+/** Ops on whole rows: a warp has a short row, a block a long one. Norms are in norms.ts. */
 import type { Instruction } from "../../../program.ts";
-import { float, type LowerContext, type Lowering, matrix, operand, pointer } from "../lower-context.ts";
+import { halfOf, inFours, int, type LowerContext, type Lowering, matrix, operand } from "../lower-context.ts";
 import type { Argument, Launch } from "../lower-types.ts";
 
 /** Columns from which a row is worth a block. */
 const longRow = 2048;
 
-function rowwise(
+export function rowwise(
 	kernel: string,
 	args: Argument[],
 	{ inputs, label }: Instruction,
@@ -22,30 +22,23 @@ function rowwise(
 }
 
 export const rowLowerings: Readonly<Record<string, Lowering>> = {
-	layerNorm: (instruction, context) => {
-		const [x, weight, bias] = instruction.inputs;
-		const [y, stats] = instruction.outputs;
-		const args = [
-			matrix(x),
-			pointer(weight),
-			pointer(bias),
-			matrix(y),
-			matrix(stats),
-			float(instruction.attributes.eps),
-		];
-		return rowwise("layerNorm", args, instruction, 0, context);
-	},
-	layerNormGrad: (instruction, context) => {
-		const [dy, x, weight, stats, residual] = instruction.inputs;
-		const [dx] = instruction.outputs;
-		const args = [matrix(dy), matrix(x), pointer(weight), matrix(stats), matrix(residual), matrix(dx)];
-		return rowwise("layerNormGrad", args, instruction, 0, context);
-	},
 	...Object.fromEntries(
-		["softmax", "crossEntropy", "crossEntropyGrad", "correct"].map((name): [string, Lowering] => [
+		["softmax", "correct"].map((name): [string, Lowering] => [
 			name,
 			(instruction, context) =>
 				rowwise(name, [...instruction.inputs, ...instruction.outputs].map(matrix), instruction, 0, context),
 		]),
 	),
+	crossEntropy: (instruction, context) => {
+		const args = [...instruction.inputs, ...instruction.outputs].map(matrix);
+		const wide = inFours(operand(instruction.inputs, 0));
+		return rowwise("crossEntropy", [...args, int(Number(wide))], instruction, 0, context);
+	},
+	crossEntropyGrad: (instruction, context) => {
+		const { inputs, outputs } = instruction;
+		const dlogits = operand(outputs, 0);
+		const wide = inFours(operand(inputs, 0)) && inFours(dlogits);
+		const args = [...inputs.map(matrix), matrix(dlogits), ...halfOf(dlogits, context), int(Number(wide))];
+		return rowwise("crossEntropyGrad", args, instruction, 0, context);
+	},
 };

@@ -1,0 +1,120 @@
+// Layer norm and its gradient for rows that a warp holds in registers, joined with what stands beside them in a model: dropout and
+// the residual sum before a norm, dropout behind its gradient. Columns: a multiple of 16, at most 1024; operands in fours.
+// threadIdx.y is a row. A lane's columns are those of four neighbouring Philox lanes, so that it draws no word twice.
+#include "common.cuh"
+
+#define TURNS 2
+
+// Columns 4 i + j q of row values, i = lane + 32 turn, j = 0..3.
+struct Row {
+    float4 v[TURNS][4];
+};
+
+#define EACH_QUAD(t, j, c, cols) \
+    _Pragma("unroll") for (int t = 0; t < TURNS; t++) if (4 * (int)(threadIdx.x + 32 * t) < (cols) / 4) \
+        _Pragma("unroll") for (int j = 0, c = 4 * (threadIdx.x + 32 * t); j < 4; j++, c += (cols) / 4)
+
+struct Dropout {
+    float p;
+    int id, rowsPerSequence, sequences;
+    const JobState* job;
+    int first;
+};
+
+__device__ __forceinline__ float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
+__device__ __forceinline__ float4 operator*(float4 a, float4 b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
+__device__ __forceinline__ float4 operator*(float4 a, float b) { return make_float4(a.x * b, a.y * b, a.z * b, a.w * b); }
+__device__ __forceinline__ float4 operator-(float4 a, float b) { return make_float4(a.x - b, a.y - b, a.z - b, a.w - b); }
+__device__ __forceinline__ float sumOf(float4 a) { return (a.x + a.y) + (a.z + a.w); }
+
+__device__ __forceinline__ void drop(Row& row, int r, int cols, const Dropout& d)
+{
+    if (!(d.p > 0)) return;
+    unsigned sequence, place, threshold = dropoutThreshold(d.p);
+    float scale = dropoutScale(d.p);
+    placeOf(r, d.rowsPerSequence, d.sequences, d.first, sequence, place);
+#pragma unroll
+    for (int t = 0; t < TURNS; t++) {
+        unsigned lane = 4 * (threadIdx.x + 32 * t);
+        if ((int)lane >= cols / 4) break;
+#pragma unroll
+        for (int e = 0; e < 4; e++) {
+            uint4 words = philox(d.job, lane + e, place, sequence, d.id);
+            const unsigned word[4] = {words.x, words.y, words.z, words.w};
+#pragma unroll
+            for (int j = 0; j < 4; j++) {
+                float* at = e == 0 ? &row.v[t][j].x : e == 1 ? &row.v[t][j].y : e == 2 ? &row.v[t][j].z : &row.v[t][j].w;
+                *at = word[j] >= threshold ? *at * scale : 0;
+            }
+        }
+    }
+}
+
+// With v: x = dropout(v + row) + residual first, which is stored. y = (x - mean) rstd weight + bias.
+extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float* row, Matrix residual, Matrix x, const float* weight,
+    const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps, float p, int id, int rowsPerSequence, int sequences,
+    const JobState* job, int firstSequence)
+{
+    int r = blockIdx.x * blockDim.y + threadIdx.y, cols = x.cols;
+    if (r >= x.rows) return;
+    Row values;
+    if (v.data) {
+        EACH_QUAD(t, j, c, cols) {
+            values.v[t][j] = *(const float4*)(v.row(r) + c);
+            if (row) values.v[t][j] = values.v[t][j] + *(const float4*)(row + c);
+        }
+        drop(values, r, cols, {p, id, rowsPerSequence, sequences, job, firstSequence});
+        EACH_QUAD(t, j, c, cols) {
+            if (residual.data) values.v[t][j] = values.v[t][j] + *(const float4*)(residual.row(r) + c);
+            *(float4*)(x.row(r) + c) = values.v[t][j];
+        }
+    } else
+        EACH_QUAD(t, j, c, cols) values.v[t][j] = *(const float4*)(x.row(r) + c);
+    float total = 0, squares = 0;
+    EACH_QUAD(t, j, c, cols) total += sumOf(values.v[t][j]);
+    float mean = warpSum(total) / cols;
+    EACH_QUAD(t, j, c, cols) {
+        values.v[t][j] = values.v[t][j] - mean;
+        squares += sumOf(values.v[t][j] * values.v[t][j]);
+    }
+    float rstd = 1.0f / sqrtf(warpSum(squares) / cols + eps);
+    EACH_QUAD(t, j, c, cols) {
+        float4 value = values.v[t][j] * rstd * *(const float4*)(weight + c);
+        if (bias) value = value + *(const float4*)(bias + c);
+        if (!only) *(float4*)(y.row(r) + c) = value;
+        if (half.data) storeHalf4(halfRow(half, r) + c, value);
+    }
+    if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
+}
+
+// dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual.
+extern "C" __global__ void __launch_bounds__(128) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
+    Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
+    int sequences, const JobState* job, int firstSequence)
+{
+    int r = blockIdx.x * blockDim.y + threadIdx.y, cols = x.cols;
+    if (r >= x.rows) return;
+    Row norms, slopes;
+    float mean = stats.row(r)[0], rstd = stats.row(r)[1], total = 0, products = 0;
+    EACH_QUAD(t, j, c, cols) {
+        norms.v[t][j] = (*(const float4*)(x.row(r) + c) - mean) * rstd;
+        slopes.v[t][j] = *(const float4*)(dy.row(r) + c) * *(const float4*)(weight + c);
+        total += sumOf(slopes.v[t][j]);
+        products += sumOf(slopes.v[t][j] * norms.v[t][j]);
+    }
+    total = warpSum(total) / cols;
+    products = warpSum(products) / cols;
+    EACH_QUAD(t, j, c, cols) {
+        float4 value = (slopes.v[t][j] - total + norms.v[t][j] * -products) * rstd;
+        if (residual.data) value = value + *(const float4*)(residual.row(r) + c);
+        slopes.v[t][j] = value;
+        if (!only) *(float4*)(dx.row(r) + c) = value;
+        if (half.data) storeHalf4(halfRow(half, r) + c, value);
+    }
+    if (!dropped.data) return;
+    drop(slopes, r, cols, {p, id, rowsPerSequence, sequences, job, firstSequence});
+    EACH_QUAD(t, j, c, cols) {
+        if (!onlyDropped) *(float4*)(dropped.row(r) + c) = slopes.v[t][j];
+        if (droppedHalf.data) storeHalf4(halfRow(droppedHalf, r) + c, slopes.v[t][j]);
+    }
+}
