@@ -10,7 +10,11 @@ const support = await backendSupport();
 for (const [backend, reason] of support) {
 	describe.skipIf(reason !== undefined)(`${backend}${reason ? ` (skipped: ${reason})` : ""}`, () => {
 		test.each(goldenCases(folder))("%s", async (name) => {
-			const results = await checkGoldenCase(folder, name, await createRuntime(backend, { threads: 2, precision: "fp32" }));
+			const results = await checkGoldenCase(
+				folder,
+				name,
+				await createRuntime(backend, { threads: 2, precision: "fp32" }),
+			);
 			const off = results.filter(({ error }) => !(error <= 1e-4));
 			expect(off).toEqual([]);
 			expect(results.length).toBeGreaterThan(10);
