@@ -1,11 +1,13 @@
 /**
  * Matrix products by cuBLASLt. The engine's matrices are row-major and cuBLASLt's column-major, so what is asked for is
- * y^T = op(b)^T op(a)^T: the same words, operands exchanged. An algorithm is picked once per shape and kept.
+ * y^T = op(b)^T op(a)^T: the same words, operands exchanged. An algorithm is picked once per shape, the fastest of what the library
+ * proposes, and kept.
  */
 import type { Precision } from "../../backend.ts";
 import { CudaError, type Driver } from "./driver.ts";
 import type { Libraries, Prototypes } from "./foreign.ts";
 import type { DeviceOperand, Product } from "./lower-types.ts";
+import { type Choices, fastest } from "./tune.ts";
 
 export const cublasLtPrototypes: Prototypes = {
 	cublasLtGetVersion: "size_t ()",
@@ -50,6 +52,10 @@ export const lt = {
 /** NVIDIA's advice for Hopper. */
 export const workspaceBytes = 32 << 20;
 
+/** Algorithms asked for; results of more bytes than this are not computed aside to time them. */
+const mostCandidates = 12;
+const mostAside = 1 << 30;
+
 /** Device addresses of a product's operands. */
 export interface Addresses {
 	readonly a: bigint;
@@ -71,8 +77,10 @@ interface Plan {
 
 /** cuBLASLt on one stream, with the memory it needs. */
 export class Products {
+	readonly #driver: Driver;
 	readonly #libraries: Libraries;
 	readonly #precision: Precision;
+	readonly #choices: Choices;
 	readonly #handle: bigint;
 	readonly #workspace: bigint;
 	readonly #plans = new Map<string, Plan>();
@@ -80,27 +88,33 @@ export class Products {
 	readonly #zero = Float32Array.of(0);
 	readonly #slot = new BigUint64Array(1);
 
-	constructor(driver: Driver, precision: Precision) {
+	constructor(driver: Driver, precision: Precision, choices: Choices) {
+		this.#driver = driver;
 		this.#libraries = driver.libraries;
 		this.#precision = precision;
+		this.#choices = choices;
 		this.#handle = this.#make("cublasLtCreate", "cuBLASLt");
 		this.#workspace = driver.allocate(workspaceBytes, "matrix products");
 	}
 
 	/** Put a product on the stream. */
 	run(product: Product, at: Addresses, stream: bigint): void {
-		const plan = this.#plan(product, at);
+		const plan = this.#plan(product, at, stream);
 		const { label } = product;
 		if (product.bias) {
 			this.#set("cublasLtMatmulDescSetAttribute", label, plan.operation, lt.biasPointer, BigUint64Array.of(at.bias));
 		}
-		this.#call(
-			"cublasLtMatmul",
-			describe(product),
+		const status = this.#multiply(product, plan, at, at.y, stream);
+		if (status !== 0) throw this.#error("cublasLtMatmul", describe(product), status);
+	}
+
+	/** @returns cuBLASLt's status */
+	#multiply(product: Product, plan: Plan, at: Addresses, y: bigint, stream: bigint): number {
+		return this.#libraries.cublasLt.cublasLtMatmul(
 			...[this.#handle, plan.operation, this.#one, at.b, plan.a, at.a, plan.b],
-			...[product.c ? this.#one : this.#zero, product.c ? at.c : at.y, plan.c, at.y, plan.y],
+			...[product.c ? this.#one : this.#zero, product.c ? at.c : y, plan.c, y, plan.y],
 			...[plan.algorithm, this.#workspace, workspaceBytes, stream],
-		);
+		) as number;
 	}
 
 	/** Give back what cuBLASLt holds; the workspace goes with the driver's `free`. */
@@ -114,7 +128,7 @@ export class Products {
 		free(this.#workspace);
 	}
 
-	#plan(product: Product, at: Addresses): Plan {
+	#plan(product: Product, at: Addresses, stream: bigint): Plan {
 		const alignments = [at.b, at.a, product.c ? at.c : at.y, at.y].map(alignmentOf);
 		const key = JSON.stringify([shapeKey(product), alignments]);
 		const known = this.#plans.get(key);
@@ -125,8 +139,9 @@ export class Products {
 		const b = this.#layout(product.a, batch, strideA, product.label);
 		const c = this.#layout(product.c ?? product.y, batch, product.c ? strideC : strideY, product.label);
 		const y = this.#layout(product.y, batch, strideY, product.label);
-		const algorithm = this.#algorithm(product, [operation, a, b, c, y], alignments);
-		const plan = { operation, a, b, c, y, algorithm };
+		const algorithms = this.#algorithms(product, [operation, a, b, c, y], alignments);
+		const plans = algorithms.map((algorithm) => ({ operation, a, b, c, y, algorithm }));
+		const plan = plans[this.#choose(key, product, plans, at, stream)];
 		this.#plans.set(key, plan);
 		return plan;
 	}
@@ -159,24 +174,45 @@ export class Products {
 		return layout;
 	}
 
-	/** The first choice of the library's own heuristic: the same on every run. */
-	#algorithm(product: Product, described: readonly bigint[], alignments: readonly number[]): Uint8Array {
+	/** What the library's heuristic proposes, best first by its own estimate. */
+	#algorithms(product: Product, described: readonly bigint[], alignments: readonly number[]): Uint8Array[] {
 		const what = describe(product);
 		const preference = this.#make("cublasLtMatmulPreferenceCreate", what);
 		const set = (attribute: number, value: BigUint64Array | Uint32Array) =>
 			this.#set("cublasLtMatmulPreferenceSetAttribute", what, preference, attribute, value);
 		set(lt.maxWorkspace, BigUint64Array.of(BigInt(workspaceBytes)));
 		alignments.forEach((bytes, i) => set(lt.minAlignment + i, Uint32Array.of(bytes)));
-		const results = new Uint8Array(lt.heuristicBytes);
+		const results = new Uint8Array(lt.heuristicBytes * mostCandidates);
 		const count = new Int32Array(1);
 		const fn = "cublasLtMatmulAlgoGetHeuristic";
-		this.#call(fn, what, this.#handle, ...described, preference, 1, results, count);
+		this.#call(fn, what, this.#handle, ...described, preference, mostCandidates, results, count);
 		this.#libraries.cublasLt.cublasLtMatmulPreferenceDestroy(preference);
-		const state = new Int32Array(results.buffer, lt.heuristicState, 1)[0];
-		if (count[0] < 1 || state !== 0) {
-			throw new CudaError(`[cuda] ${what}: cuBLASLt has no algorithm (${count[0]} found, state ${state})`, state);
+		const starts = Array.from({ length: Math.min(count[0], mostCandidates) }, (_, i) => i * lt.heuristicBytes);
+		const able = starts.filter((start) => new Int32Array(results.buffer, start + lt.heuristicState, 1)[0] === 0);
+		if (able.length === 0) {
+			throw new CudaError(`[cuda] ${what}: cuBLASLt has no algorithm (${count[0]} found, none that runs)`, 0);
 		}
-		return results.slice(0, lt.algorithmBytes);
+		return able.map((start) => results.slice(start, start + lt.algorithmBytes));
+	}
+
+	/** The fastest plan, by this machine's memory or by trying; what is added to its own result is computed aside for that. */
+	#choose(key: string, product: Product, plans: readonly Plan[], at: Addresses, stream: bigint): number {
+		if (plans.length === 1) return 0;
+		const known = this.#choices.read(key, plans.length);
+		if (known !== undefined) return known;
+		const { y, batch, strideY } = product;
+		const bytes = 4 * ((batch - 1) * strideY + (y.rows - 1) * y.ld + y.cols);
+		const aside = product.c !== null;
+		if (aside && bytes > mostAside) return 0;
+		const to = aside ? this.#driver.allocate(bytes, "timing products") : at.y;
+		try {
+			const run = (i: number) => this.#multiply(product, plans[i], at, to, stream) === 0;
+			const choice = fastest(this.#driver, stream, plans.length, run);
+			this.#choices.write(key, plans.length, choice);
+			return choice;
+		} finally {
+			if (aside) this.#driver.function("cuMemFree")(to);
+		}
 	}
 
 	#make(name: string, what: string, ...values: unknown[]): bigint {
@@ -190,11 +226,13 @@ export class Products {
 	}
 
 	#call(name: string, what: string, ...values: unknown[]): void {
-		const { cublasLt } = this.#libraries;
-		const status = cublasLt[name](...values) as number;
-		if (status === 0) return;
-		const text = cublasLt.cublasLtGetStatusString(status) as string;
-		throw new CudaError(`[cuda] ${what}: ${name} answered ${status}, ${text}`, status);
+		const status = this.#libraries.cublasLt[name](...values) as number;
+		if (status !== 0) throw this.#error(name, what, status);
+	}
+
+	#error(name: string, what: string, status: number): CudaError {
+		const text = this.#libraries.cublasLt.cublasLtGetStatusString(status) as string;
+		return new CudaError(`[cuda] ${what}: ${name} answered ${status}, ${text}`, status);
 	}
 }
 

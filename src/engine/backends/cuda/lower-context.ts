@@ -49,6 +49,7 @@ export function strided(
 	{ label }: Instruction,
 	{ multiprocessors }: LowerContext,
 ): Launch {
+	if (count >= 2 ** 31) throw new Error(`[${kernel}] expected fewer than 2^31 pieces of work, got ${count} (${label})`);
 	const blocks = Math.max(1, Math.min(Math.ceil(count / threads), 8 * multiprocessors));
 	return { kind: "kernel", file, kernel, grid: [blocks, 1, 1], block: [threads, 1, 1], shared: 0, args, label };
 }

@@ -15,6 +15,7 @@ import type { Command, Launch, Lowered, Target } from "./lower-types.ts";
 import { DeviceMemory, type Frame, type Region } from "./memory.ts";
 import { moduleFolder } from "./module-cache.ts";
 import { nvrtcVersion } from "./nvrtc.ts";
+import { Choices } from "./tune.ts";
 
 export interface CudaOptions {
 	readonly libraries: Libraries;
@@ -77,7 +78,10 @@ export class CudaRuntime implements Runtime {
 		this.#done = newEvent();
 		this.#memory = new DeviceMemory(this.#driver, this.#stream, newEvent);
 		this.#kernels = new Kernels(this.#driver, { ...this.device, version: nvrtcVersion(libraries) }, cache, sources);
-		this.#products = new Products(this.#driver, precision);
+		const { name, driverVersion } = this.device;
+		const version = Number(libraries.cublasLt.cublasLtGetVersion());
+		const choices = new Choices(cache, { name, driverVersion, version, precision });
+		this.#products = new Products(this.#driver, precision, choices);
 		const parts = { memory: this.#memory, kernels: this.#kernels, products: this.#products };
 		this.#launcher = new Launcher(this.#driver, parts, this.#stream, check);
 		this.#graphs = new GraphCache(this.#driver, this.#stream);

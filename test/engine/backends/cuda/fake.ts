@@ -246,6 +246,7 @@ function cublasLtFunctions(device: FakeDevice): Record<string, Foreign> {
 		device.object<{ set: Map<unknown, unknown> }>(object).set.set(attribute, (value as BigUint64Array)[0]);
 	};
 	return {
+		cublasLtGetVersion: () => 130000,
 		cublasLtCreate: make,
 		cublasLtDestroy: () => 0,
 		cublasLtGetStatusString: () => "refused",

@@ -21,10 +21,6 @@ struct Dropout {
     int first;
 };
 
-__device__ __forceinline__ float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
-__device__ __forceinline__ float4 operator*(float4 a, float4 b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }
-__device__ __forceinline__ float4 operator*(float4 a, float b) { return make_float4(a.x * b, a.y * b, a.z * b, a.w * b); }
-__device__ __forceinline__ float4 operator-(float4 a, float b) { return make_float4(a.x - b, a.y - b, a.z - b, a.w - b); }
 __device__ __forceinline__ float sumOf(float4 a) { return (a.x + a.y) + (a.z + a.w); }
 
 __device__ __forceinline__ void drop(Row& row, int r, int cols, const Dropout& d)

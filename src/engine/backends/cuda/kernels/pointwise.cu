@@ -1,5 +1,7 @@
-// Ops that treat every element alike. Operands may have gaps between rows; y may be one of the operands.
+// Ops that treat every element alike. Operands may have gaps between rows; y may be one of the operands. Fewer than 2^31 elements.
 #include "common.cuh"
+
+#define EACH_PIECE(i, total) for (unsigned i = blockIdx.x * blockDim.x + threadIdx.x; i < (total); i += gridDim.x * blockDim.x)
 
 enum { GELU, RELU, GELU_GRAD, RELU_GRAD, ADD, SUB, MUL, ADD_ROW, SCALE, SCALE_BY, ADD_SCALED, LERP, CLAMP, CLAMP_GRAD, BROADCAST, COPY, ACCUMULATE };
 
@@ -29,10 +31,10 @@ __device__ __forceinline__ float apply(int op, float a, float b, float s, float 
 
 extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g)
 {
-    long long total = (long long)y.rows * y.cols;
+    unsigned total = (unsigned)y.rows * y.cols;
     float scalar = s ? *s : 0;
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
-        int r = (int)(i / y.cols), c = (int)(i - (long long)r * y.cols);
+    EACH_PIECE(i, total) {
+        int r = i / (unsigned)y.cols, c = i - (unsigned)r * y.cols;
         float x = a.data ? a.row(r)[c] : 0, z = b.data ? b.row(r)[c] : 0;
         float* to = y.row(r) + c;
         *to = apply(op, x, z, scalar, row ? row[c] : 0, f, g, op == ACCUMULATE ? *to : 0);
@@ -42,12 +44,11 @@ extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const f
 // The same, four columns at a time: cols, ld and places are multiples of 4.
 extern "C" __global__ void pointwise4(Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g)
 {
-    int quads = y.cols >> 2;
-    long long total = (long long)y.rows * quads;
+    unsigned quads = y.cols >> 2, total = y.rows * quads;
     float scalar = s ? *s : 0;
     const float4 none = make_float4(0, 0, 0, 0);
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
-        int r = (int)(i / quads), c = (int)(i - (long long)r * quads) * 4;
+    EACH_PIECE(i, total) {
+        int r = i / quads, c = (i - r * quads) * 4;
         float4 x = a.data ? *(float4*)(a.row(r) + c) : none, z = b.data ? *(float4*)(b.row(r) + c) : none;
         float4 w = row ? *(const float4*)(row + c) : none;
         float4* to = (float4*)(y.row(r) + c);
@@ -59,55 +60,119 @@ extern "C" __global__ void pointwise4(Matrix a, Matrix b, const float* s, const 
 }
 
 // What follows a product: z = v + bias, y = dropout(activation(z)) + residual, added to y where asked. v may be y itself.
-// A thread has the four columns of one Philox block.
 // `half`: a copy of y as bf16; all there is of it with `only`.
+struct Epilogue {
+    Matrix v;
+    const float* bias;
+    Matrix factor, residual, y, z, half;
+    int only, activation, accumulate;
+};
+
+__device__ __forceinline__ float activated(int activation, float x, float other)
+{
+    switch (activation) {
+        case 1: return gelu(x);
+        case 2: return x > 0 ? x : 0;
+        case 3: return x * geluSlope(other);
+        case 4: return other > 0 ? x : 0;
+        case 5: return x * other;
+        default: return x;
+    }
+}
+
+// One element; `keep` is dropout's multiplier.
+__device__ __forceinline__ void finish(const Epilogue& e, int r, int c, float keep)
+{
+    float x = e.v.row(r)[c];
+    if (e.bias) x += e.bias[c];
+    if (e.z.data) e.z.row(r)[c] = x;
+    x = activated(e.activation, x, e.factor.data ? e.factor.row(r)[c] : 0) * keep;
+    if (e.residual.data) x += e.residual.row(r)[c];
+    float* to = e.y.row(r) + c;
+    if (e.accumulate) x += *to;
+    if (!e.only) *to = x;
+    if (e.half.data) halfRow(e.half, r)[c] = halfBits(x);
+}
+
+// Four of them.
+__device__ __forceinline__ void finish4(const Epilogue& e, int r, int c, float4 keep)
+{
+    const float4 none = make_float4(0, 0, 0, 0);
+    float4 x = *(const float4*)(e.v.row(r) + c), f = e.factor.data ? *(const float4*)(e.factor.row(r) + c) : none;
+    if (e.bias) x = x + *(const float4*)(e.bias + c);
+    if (e.z.data) *(float4*)(e.z.row(r) + c) = x;
+    int a = e.activation;
+    x = make_float4(activated(a, x.x, f.x), activated(a, x.y, f.y), activated(a, x.z, f.z), activated(a, x.w, f.w)) * keep;
+    if (e.residual.data) x = x + *(const float4*)(e.residual.row(r) + c);
+    float4* to = (float4*)(e.y.row(r) + c);
+    if (e.accumulate) x = x + *to;
+    if (!e.only) *to = x;
+    if (e.half.data) storeHalf4(halfRow(e.half, r) + c, x);
+}
+
+// A thread has the four columns of one Philox block.
 extern "C" __global__ void epilogue(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half, int only,
     int activation, int accumulate, float p, int id, int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
 {
-    int q = (y.cols + 3) / 4;
-    long long total = (long long)y.rows * q;
-    unsigned threshold = dropoutThreshold(p);
+    const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
+    unsigned q = (y.cols + 3) / 4, total = y.rows * q, threshold = dropoutThreshold(p);
     float scale = dropoutScale(p);
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
-        int r = (int)(i / q), lane = (int)(i - (long long)r * q);
-        unsigned words[4];
+    EACH_PIECE(i, total) {
+        int r = i / q, lane = i - r * q;
+        float keep[4] = {1, 1, 1, 1};
         if (p > 0) {
             unsigned sequence, row;
             placeOf(r, rowsPerSequence, sequences, firstSequence, sequence, row);
             uint4 w = philox(job, lane, row, sequence, id);
-            words[0] = w.x, words[1] = w.y, words[2] = w.z, words[3] = w.w;
+            const unsigned words[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+            for (int j = 0; j < 4; j++) keep[j] = words[j] >= threshold ? scale : 0;
         }
 #pragma unroll
-        for (int j = 0; j < 4; j++) {
-            int c = lane + j * q;
-            if (c >= y.cols) break;
-            float x = v.row(r)[c];
-            if (bias) x += bias[c];
-            if (z.data) z.row(r)[c] = x;
-            float other = factor.data ? factor.row(r)[c] : 0;
-            switch (activation) {
-                case 1: x = gelu(x); break;
-                case 2: x = x > 0 ? x : 0; break;
-                case 3: x *= geluSlope(other); break;
-                case 4: x = other > 0 ? x : 0; break;
-                case 5: x *= other; break;
-            }
-            if (p > 0) x = words[j] >= threshold ? x * scale : 0;
-            if (residual.data) x += residual.row(r)[c];
-            float* to = y.row(r) + c;
-            if (accumulate) x += *to;
-            if (!only) *to = x;
-            if (half.data) halfRow(half, r)[c] = halfBits(x);
-        }
+        for (int j = 0; j < 4; j++)
+            if (lane + j * (int)q < y.cols) finish(e, r, lane + j * q, keep[j]);
+    }
+}
+
+// The same for operands in fours without dropout.
+extern "C" __global__ void epilogue4(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half, int only,
+    int activation, int accumulate)
+{
+    const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
+    unsigned quads = y.cols >> 2, total = y.rows * quads;
+    EACH_PIECE(i, total) {
+        int r = i / quads;
+        finish4(e, r, 4 * (i - r * quads), make_float4(1, 1, 1, 1));
+    }
+}
+
+// With dropout, columns in sixteens: a thread has four neighbouring Philox blocks.
+extern "C" __global__ void epilogue4Dropout(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half,
+    int only, int activation, int accumulate, float p, int id, int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
+{
+    const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
+    unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads, threshold = dropoutThreshold(p);
+    float scale = dropoutScale(p);
+    EACH_PIECE(i, total) {
+        int r = i / quads, lane = 4 * (i - r * quads);
+        unsigned sequence, row;
+        placeOf(r, rowsPerSequence, sequences, firstSequence, sequence, row);
+        uint4 a = philox(job, lane, row, sequence, id), b = philox(job, lane + 1, row, sequence, id);
+        uint4 c = philox(job, lane + 2, row, sequence, id), d = philox(job, lane + 3, row, sequence, id);
+        const auto keep = [&](unsigned word) { return word >= threshold ? scale : 0.0f; };
+        finish4(e, r, lane, make_float4(keep(a.x), keep(b.x), keep(c.x), keep(d.x)));
+        finish4(e, r, lane + q, make_float4(keep(a.y), keep(b.y), keep(c.y), keep(d.y)));
+        finish4(e, r, lane + 2 * q, make_float4(keep(a.z), keep(b.z), keep(c.z), keep(d.z)));
+        finish4(e, r, lane + 3 * q, make_float4(keep(a.w), keep(b.w), keep(c.w), keep(d.w)));
     }
 }
 
 // Rows of f32 as bf16.
 extern "C" __global__ void castRows(Matrix x, Matrix y)
 {
-    long long total = (long long)x.rows * x.cols;
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
-        int r = (int)(i / x.cols), c = (int)(i - (long long)r * x.cols);
+    unsigned total = (unsigned)x.rows * x.cols;
+    EACH_PIECE(i, total) {
+        int r = i / (unsigned)x.cols, c = i - (unsigned)r * x.cols;
         halfRow(y, r)[c] = halfBits(x.row(r)[c]);
     }
 }
@@ -115,10 +180,9 @@ extern "C" __global__ void castRows(Matrix x, Matrix y)
 // The same, four columns at a time.
 extern "C" __global__ void castRows4(Matrix x, Matrix y)
 {
-    int quads = x.cols >> 2;
-    long long total = (long long)x.rows * quads;
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
-        int r = (int)(i / quads), c = (int)(i - (long long)r * quads) * 4;
+    unsigned quads = x.cols >> 2, total = x.rows * quads;
+    EACH_PIECE(i, total) {
+        int r = i / quads, c = (i - r * quads) * 4;
         storeHalf4(halfRow(y, r) + c, *(const float4*)(x.row(r) + c));
     }
 }
@@ -126,9 +190,9 @@ extern "C" __global__ void castRows4(Matrix x, Matrix y)
 // y[r] = table[ids[r]], words as they are; zeros where there is no such row.
 extern "C" __global__ void gather(Matrix table, Matrix ids, Matrix y)
 {
-    long long total = (long long)y.rows * y.cols;
-    for (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < total; i += (long long)gridDim.x * blockDim.x) {
-        int r = (int)(i / y.cols), c = (int)(i - (long long)r * y.cols);
+    unsigned total = (unsigned)y.rows * y.cols;
+    EACH_PIECE(i, total) {
+        int r = i / (unsigned)y.cols, c = i - (unsigned)r * y.cols;
         int id = ((const int*)ids.row(r))[0];
         ((int*)y.row(r))[c] = id >= 0 && id < table.rows ? ((const int*)table.row(id))[c] : 0;
     }

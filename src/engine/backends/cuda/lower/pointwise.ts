@@ -98,20 +98,18 @@ export function epilogue(
 	const args = [
 		matrix(v),
 		pointer(rest.bias),
-		matrix(rest.factor),
-		matrix(rest.residual),
-		matrix(y),
-		matrix(rest.z),
+		...[rest.factor, rest.residual, y, rest.z].map(matrix),
 		...halfOf(y, context),
 		int(activation),
 		int(accumulate),
-		float(p),
-		int(dropoutId),
-		int(rowsPerSequence),
-		int(sequences),
-		job,
-		firstSequence,
 	];
+	const dropped = p > 0;
+	const wide = [v, rest.bias, rest.factor, rest.residual, y, rest.z].every((each) => each === null || inFours(each));
+	if (wide && !dropped) return strided("pointwise", "epilogue4", (y.rows * y.cols) / 4, args, instruction, context);
+	args.push(float(p), int(dropoutId), int(rowsPerSequence), int(sequences), job, firstSequence);
+	if (wide && y.cols % 16 === 0) {
+		return strided("pointwise", "epilogue4Dropout", (y.rows * y.cols) / 16, args, instruction, context);
+	}
 	return strided("pointwise", "epilogue", y.rows * Math.ceil(y.cols / 4), args, instruction, context);
 }
 
