@@ -2,6 +2,7 @@
  * Jobs as CUDA graphs: what a job of one structure puts on the stream is captured the second time it comes and replayed from then
  * on. The first time runs straight: libraries set themselves up then, and a job that never comes again is not worth a graph.
  */
+import { Branches } from "./branches.ts";
 import { cuda, type Driver } from "./driver.ts";
 
 /** A captured job. */
@@ -36,9 +37,9 @@ export class GraphCache {
 
 	/**
 	 * Put a job on the stream. @param key its structure @param generation of the addresses it uses
-	 * @param issue puts its commands there one by one
+	 * @param issue puts its commands there one by one, those of a capture in branches
 	 */
-	run(key: string, generation: number, issue: () => void): void {
+	run(key: string, generation: number, issue: (branches?: Branches) => void): void {
 		if (generation !== this.#generation) this.clear();
 		this.#generation = generation;
 		const known = this.#graphs.get(key);
@@ -59,12 +60,12 @@ export class GraphCache {
 		this.#graphs.clear();
 	}
 
-	#capture(issue: () => void): Captured {
+	#capture(issue: (branches?: Branches) => void): Captured {
 		const driver = this.#driver;
 		const started = performance.now();
 		driver.call("cuStreamBeginCapture", "capture", this.#stream, cuda.captureThreadLocal);
 		try {
-			issue();
+			issue(new Branches(driver, this.#stream));
 		} catch (error) {
 			this.#abandon();
 			throw error;

@@ -7,6 +7,7 @@ import type { Precision } from "../../backend.ts";
 import { CudaError, type Driver } from "./driver.ts";
 import type { Libraries, Prototypes } from "./foreign.ts";
 import type { DeviceOperand, Product } from "./lower-types.ts";
+import { workspaces } from "./order.ts";
 import { type Choices, fastest } from "./tune.ts";
 
 export const cublasLtPrototypes: Prototypes = {
@@ -94,7 +95,7 @@ export class Products {
 		this.#precision = precision;
 		this.#choices = choices;
 		this.#handle = this.#make("cublasLtCreate", "cuBLASLt");
-		this.#workspace = driver.allocate(workspaceBytes, "matrix products");
+		this.#workspace = driver.allocate(workspaces * workspaceBytes, "matrix products");
 	}
 
 	/** Put a product on the stream. */
@@ -110,10 +111,11 @@ export class Products {
 
 	/** @returns cuBLASLt's status */
 	#multiply(product: Product, plan: Plan, at: Addresses, y: bigint, stream: bigint): number {
+		const workspace = this.#workspace + BigInt((product.workspace ?? 0) * workspaceBytes);
 		return this.#libraries.cublasLt.cublasLtMatmul(
 			...[this.#handle, plan.operation, this.#one, at.b, plan.a, at.a, plan.b],
 			...[product.c ? this.#one : this.#zero, product.c ? at.c : y, plan.c, y, plan.y],
-			...[plan.algorithm, this.#workspace, workspaceBytes, stream],
+			...[plan.algorithm, workspace, workspaceBytes, stream],
 		) as number;
 	}
 

@@ -30,6 +30,8 @@ export const driverPrototypes: Prototypes = {
 	cuStreamSynchronize: "void*",
 	cuStreamBeginCapture: "cuStreamBeginCapture_v2(void*, int)",
 	cuStreamEndCapture: "void*, void*",
+	cuStreamGetCaptureInfo: "cuStreamGetCaptureInfo_v3(void*, void*, void*, void*, void*, void*, void*)",
+	cuStreamUpdateCaptureDependencies: "cuStreamUpdateCaptureDependencies_v2(void*, void*, void*, size_t, uint32_t)",
 	cuEventCreate: "void*, uint32_t",
 	cuEventDestroy: "cuEventDestroy_v2(void*)",
 	cuEventRecord: "void*, void*",
@@ -69,6 +71,7 @@ export const cuda = {
 	eventDisableTiming: 2,
 	eventRecordExternal: 1,
 	captureThreadLocal: 1,
+	setCaptureDependencies: 1,
 } as const;
 
 /** A failed call of the driver, NVRTC or cuBLASLt. `lost`: nothing more can be done in this context. */

@@ -88,6 +88,8 @@ export interface Product {
 	readonly strideB: number;
 	readonly strideC: number;
 	readonly strideY: number;
+	/** Which of cuBLASLt's workspaces it may use: products that may run side by side have different ones. */
+	readonly workspace?: number;
 	readonly label: string;
 }
 
@@ -110,6 +112,8 @@ export interface Target {
 
 export interface Lowered {
 	readonly commands: readonly Command[];
+	/** For each command those it must wait for; absent where all run in order. */
+	readonly dependencies?: readonly (readonly number[])[];
 	/** 32-bit words of scratch. */
 	readonly scratchWords: number;
 	/** Is `half` read? */

@@ -10,6 +10,7 @@ import { rowLowerings } from "./lower/rows.ts";
 import { sumLowerings } from "./lower/sums.ts";
 import { type Fusion, type LowerContext, type Lowering, labelOf } from "./lower-context.ts";
 import type { Command, DeviceOperand, Lowered, Target } from "./lower-types.ts";
+import { dependenciesOf, type Group, workspaces } from "./order.ts";
 
 const lowerings: Readonly<Record<string, Lowering>> = {
 	...pointwiseLowerings,
@@ -27,6 +28,9 @@ const fusions: readonly Fusion[] = normFusions;
 /** Words to which scratch matrices are aligned: 256 bytes. */
 const alignment = 64;
 
+/** Words of scratch that instructions take in turn, so that those that could run side by side do not meet there. */
+const turnWords = 16 << 20;
+
 export function lower(program: Program, target: Target): Lowered {
 	const halves = target.precision === "bf16" ? new Halves(program, halfInputs) : null;
 	const mirror = halves?.words ?? 0;
@@ -42,8 +46,9 @@ export function lower(program: Program, target: Target): Lowered {
 			halves?.at(at);
 		},
 		scratch(rows, cols): DeviceOperand {
+			const words = Math.ceil((rows * cols) / alignment) * alignment;
 			const offset = used;
-			used += Math.ceil((rows * cols) / alignment) * alignment;
+			used += words;
 			scratchWords = Math.max(scratchWords, used);
 			return { space: "scratch", offset, rows, cols, ld: cols, dtype: "f32" };
 		},
@@ -52,13 +57,27 @@ export function lower(program: Program, target: Target): Lowered {
 		},
 	};
 	const instructions = program.instructions.map((each) => ({ ...each, label: labelOf(each) }));
-	const commands: Command[] = [];
+	const groups: Group[] = [];
 	for (at = 0; at < instructions.length; at++) {
-		used = mirror;
+		if (used > mirror + turnWords) used = mirror;
 		halves?.at(at);
-		commands.push(...(fused(instructions, at, context) ?? single(instructions[at], context)));
+		const first = at;
+		const commands = fused(instructions, at, context) ?? single(instructions[at], context);
+		groups.push(groupOf(instructions.slice(first, at + 1), commands, groups.length % workspaces));
 	}
-	return { commands, scratchWords, half };
+	const commands = groups.flatMap((group) => group.commands);
+	// Updates are short and their order is part of their result.
+	return program.kind === "body"
+		? { commands, dependencies: dependenciesOf(groups), scratchWords, half }
+		: { commands, scratchWords, half };
+}
+
+function groupOf(instructions: readonly Instruction[], commands: readonly Command[], workspace: number): Group {
+	return {
+		commands: commands.map((each) => (each.kind === "product" ? { ...each, workspace } : each)),
+		reads: instructions.flatMap(({ inputs }) => inputs),
+		writes: instructions.flatMap(({ outputs }) => outputs),
+	};
 }
 
 function single(instruction: Instruction, context: LowerContext): Command[] {

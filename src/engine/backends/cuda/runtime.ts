@@ -5,6 +5,7 @@
 import type { Precision, Runtime } from "../../backend.ts";
 import type { Space } from "../../op.ts";
 import type { Job, MicroBatch, Program, ProgramHandle } from "../../program.ts";
+import type { Branches } from "./branches.ts";
 import { type CaptureReport, GraphCache } from "./capture.ts";
 import { Products } from "./cublaslt.ts";
 import { cuda, type Device, Driver, openDevice } from "./driver.ts";
@@ -37,6 +38,15 @@ interface Loaded {
 
 /** Outputs up to this many words are copied to the host within the job itself. */
 const mirroredOutputs = 1 << 18;
+
+interface Issue {
+	/** Must the weights be cast? */
+	readonly cast: boolean;
+	/** Words of outputs to copy to the host. */
+	readonly outputs: number;
+	readonly after?: (command?: Command) => void;
+	readonly branches?: Branches;
+}
 
 export class CudaRuntime implements Runtime {
 	readonly backend = "cuda";
@@ -259,25 +269,24 @@ export class CudaRuntime implements Runtime {
 		);
 		this.#memory.write("job", 0, state);
 		this.#memory.send();
-		const issue = () => this.#issue(job, { cast, outputs, after });
+		const issue = (branches?: Branches) => this.#issue(job, { cast, outputs, after, branches });
 		if (this.#check) issue();
 		else graphs.run(keyOf(job, cast, outputs), this.#memory.generation, issue);
 		this.#driver.call("cuEventRecord", "job", this.#done, this.#stream);
 		this.#outputsFresh = outputs;
 	}
 
-	/** The commands of a job, one by one; `after` is told of each, and once before the first. */
-	#issue(
-		job: Job,
-		{ cast, outputs, after }: { cast: boolean; outputs: number; after?: (command?: Command) => void },
-	): void {
+	/** The commands of a job, one by one; `after` is told of each, and once before the first. Captured, they are in `branches`. */
+	#issue(job: Job, { cast, outputs, after, branches }: Issue): void {
 		const issue = (command: Command, frame: Frame) => {
 			this.#launcher.issue(command, frame);
 			after?.(command);
 		};
 		const issueProgram = (handle: ProgramHandle, bases: Frame["bases"], firstSequence: number) => {
 			const { lowered, constants } = this.#loaded(handle);
-			for (const command of lowered.commands) issue(command, { constants, bases, firstSequence });
+			const put = (i: number) => issue(lowered.commands[i], { constants, bases, firstSequence });
+			if (branches && lowered.dependencies) branches.capture(lowered.dependencies, put);
+			else lowered.commands.forEach((_, i) => put(i));
 		};
 		const zero = job.microBatches.length > 0 ? job.slices * job.gradientWords : 0;
 		if (zero > 0) {

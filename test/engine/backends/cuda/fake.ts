@@ -23,7 +23,7 @@ export class FakeDevice {
 	readonly #blocks = new Map<bigint, Bytes>();
 	readonly #handles: unknown[] = [null];
 	#next = 0x10000n;
-	#capture: (() => void)[] | undefined;
+	#capture: { nodes: FakeNode[]; tail: FakeNode[] } | undefined;
 
 	constructor(kernels: Record<string, FakeKernel> = {}) {
 		this.kernels = kernels;
@@ -109,13 +109,22 @@ export class FakeDevice {
 	}
 
 	beginCapture(): void {
-		this.#capture = [];
+		this.#capture = { nodes: [], tail: [] };
 	}
 
 	endCapture(): (() => void)[] {
-		const captured = this.#capture ?? [];
+		const nodes = this.#capture?.nodes ?? [];
 		this.#capture = undefined;
-		return captured;
+		return anyOrder(nodes).map(({ work }) => work);
+	}
+
+	/** Nodes that the next one captured follows. */
+	get tail(): FakeNode[] {
+		return this.#capture?.tail ?? [];
+	}
+
+	set tail(nodes: FakeNode[]) {
+		if (this.#capture) this.#capture.tail = nodes;
 	}
 
 	count(name: string): number {
@@ -136,12 +145,33 @@ export class FakeDevice {
 		if (!this.#capture || !streamed.test(name)) return fn(...values) ?? 0;
 		// Arguments of kernels are copied when they are captured.
 		const pinned = /^cuLaunch.*Kernel$/.test(name) ? launchOf(this, values) : () => fn(...values);
-		this.#capture.push(() => {
+		const work = () => {
 			this.calls.push(`replay ${name}`);
 			pinned();
-		});
+		};
+		const node = { work, after: this.#capture.tail };
+		this.#capture.nodes.push(node);
+		this.#capture.tail = [node];
 		return 0;
 	}
+}
+
+interface FakeNode {
+	work(): void;
+	after: FakeNode[];
+}
+
+/** An order that a device may take, and not the one of capture where there is a choice: the last that can run goes first. */
+function anyOrder(nodes: readonly FakeNode[]): FakeNode[] {
+	const waiting = [...nodes];
+	const done = new Set<FakeNode>();
+	while (waiting.length > 0) {
+		const able = waiting.filter(({ after }) => after.every((each) => done.has(each)));
+		const last = able[able.length - 1];
+		waiting.splice(waiting.indexOf(last), 1);
+		done.add(last);
+	}
+	return [...done];
 }
 
 function launchOf(device: FakeDevice, values: unknown[]): () => void {
@@ -204,6 +234,18 @@ function driverFunctions(device: FakeDevice): Record<string, Foreign> {
 		cuEventCreate: make,
 		cuStreamBeginCapture: () => device.beginCapture(),
 		cuStreamEndCapture: (_stream, slot) => put(slot, device.handle(device.endCapture())),
+		cuStreamGetCaptureInfo: (_stream, _status, _id, _graph, list, _edges, count) => {
+			const nodes = device.tail;
+			const address = device.allocate(8 * Math.max(1, nodes.length));
+			const bytes = device.bytes(address, 8 * nodes.length);
+			new BigUint64Array(bytes.buffer, 0, nodes.length).set(nodes.map((node) => device.handle(node)));
+			put(list, address);
+			put(count, BigInt(nodes.length));
+		},
+		cuStreamUpdateCaptureDependencies: (_stream, nodes, _edges, count) => {
+			const given = [...(nodes as BigUint64Array)].slice(0, Number(count));
+			device.tail = given.map((node) => device.object<FakeNode>(node));
+		},
 		cuGraphInstantiate: (slot, graph) => put(slot, device.handle(device.object(graph))),
 		cuGraphGetNodes: (graph, _nodes, count) => put(count, BigInt(device.object<unknown[]>(graph).length)),
 		cuGraphLaunch: (graph) => {

@@ -19,6 +19,7 @@ const names: Record<keyof typeof cuda, string> = {
 	eventDisableTiming: "CU_EVENT_DISABLE_TIMING",
 	eventRecordExternal: "CU_EVENT_RECORD_EXTERNAL",
 	captureThreadLocal: "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL",
+	setCaptureDependencies: "CU_STREAM_SET_CAPTURE_DEPENDENCIES",
 };
 
 test.skipIf(!existsSync(path))(`cuda.h${existsSync(path) ? "" : " (skipped: no CUDA toolkit here)"}`, () => {
