@@ -1,6 +1,7 @@
 /** From a Program to commands: each op by its own rule; what an op is computed with is in lower/, beside kernels/. */
 import type { Instruction, Program } from "../../program.ts";
 import { attentionLowerings } from "./lower/attention.ts";
+import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
 import { Halves } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
 import { normFusions, normLowerings } from "./lower/norms.ts";
@@ -24,15 +25,48 @@ const lowerings: Readonly<Record<string, Lowering>> = {
 /** Pairs of instructions that are one launch less together. */
 const fusions: readonly Fusion[] = normFusions;
 
-/** Words to which scratch matrices are aligned: 256 bytes. */
-const alignment = 64;
+/** Scratch: what lasts, and above it what the instruction at hand has. */
+class Scratch {
+	/** So far, at most. */
+	words = 0;
+	#kept = 0;
+	#used = 0;
 
-export function lower(program: Program, target: Target): Lowered {
-	const halves = target.precision === "bf16" ? new Halves(program, halfInputs) : null;
-	const mirror = halves?.words ?? 0;
+	keep(words: number): number {
+		const offset = this.#kept;
+		this.#kept += aligned(words);
+		this.#used = this.#kept;
+		this.words = Math.max(this.words, this.#kept);
+		return offset;
+	}
+
+	take(words: number): number {
+		const offset = this.#used;
+		this.#used += aligned(words);
+		this.words = Math.max(this.words, this.#used);
+		return offset;
+	}
+
+	release(): void {
+		this.#used = this.#kept;
+	}
+}
+
+/** Multiples of 256 bytes. */
+function aligned(words: number): number {
+	return Math.ceil(words / 64) * 64;
+}
+
+export function lower(given: Program, target: Target): Lowered {
+	const instructions = given.instructions.map((each) => ({ ...each, label: labelOf(each) }));
+	const program = { ...given, instructions };
+	const inHalves = target.precision === "bf16";
+	const longs: LongAttention = inHalves ? longAttention(program) : new Map();
+	const reads = (each: Instruction) => (longs.has(each) ? longHalfInputs(each) : halfInputs(each));
+	const halves = inHalves ? new Halves(program, reads) : null;
+	const scratch = new Scratch();
+	scratch.keep(halves?.words ?? 0); // the mirror stands at the beginning
 	let at = 0;
-	let used = mirror;
-	let scratchWords = mirror;
 	let half = false;
 	const context: LowerContext = {
 		...target,
@@ -41,24 +75,23 @@ export function lower(program: Program, target: Target): Lowered {
 			at++;
 			halves?.at(at);
 		},
+		keep: (words) => scratch.keep(words),
 		scratch(rows, cols): DeviceOperand {
-			const offset = used;
-			used += Math.ceil((rows * cols) / alignment) * alignment;
-			scratchWords = Math.max(scratchWords, used);
-			return { space: "scratch", offset, rows, cols, ld: cols, dtype: "f32" };
+			return { space: "scratch", offset: scratch.take(rows * cols), rows, cols, ld: cols, dtype: "f32" };
 		},
 		useHalf() {
 			half = true;
 		},
 	};
-	const instructions = program.instructions.map((each) => ({ ...each, label: labelOf(each) }));
 	const commands: Command[] = [];
-	for (at = 0; at < instructions.length; at++) {
-		used = mirror;
+	for (; at < instructions.length; at++) {
+		scratch.release();
 		halves?.at(at);
-		commands.push(...(fused(instructions, at, context) ?? single(instructions[at], context)));
+		const long = longs.get(instructions[at]);
+		if (long !== undefined) commands.push(...longCommands(long, instructions[at], context));
+		else commands.push(...(fused(instructions, at, context) ?? single(instructions[at], context)));
 	}
-	return { commands, scratchWords, half };
+	return { commands, scratchWords: scratch.words, half };
 }
 
 function single(instruction: Instruction, context: LowerContext): Command[] {
