@@ -91,7 +91,8 @@ export class Halves {
 		if (!values) return null;
 		const missing = values.filter(({ made }) => !made);
 		for (const value of missing) value.made = true;
-		return { from: mirror(operand), missing: missing.map((value) => value.operand) };
+		const none = values.length > 1 && missing.length === values.length;
+		return { from: mirror(operand), missing: none ? [operand] : missing.map((value) => value.operand) };
 	}
 }
 
@@ -128,24 +129,18 @@ function endOf({ offset, rows, cols, ld }: Operand): number {
 	return offset + (rows - 1) * ld + cols;
 }
 
-/** Columns [first, end) of a matrix of `ld` columns; null where rows wrap. */
-function columnsOf({ offset, cols, ld }: Operand): { first: number; end: number } | null {
-	const first = offset % ld;
-	return first + cols > ld ? null : { first, end: first + cols };
-}
-
 /** Is `a` some rows and columns of `b`? */
 function within(a: Operand, b: Operand): boolean {
-	if (a.offset < b.offset || endOf(a) > endOf(b)) return false;
-	if (a.ld !== b.ld) return false;
-	const [mine, all] = [columnsOf(a), columnsOf(b)];
-	return !!mine && !!all && mine.first >= all.first && mine.end <= all.end;
+	const distance = a.offset - b.offset;
+	if (distance < 0 || a.ld !== b.ld) return false;
+	return (distance % a.ld) + a.cols <= b.cols && Math.floor(distance / a.ld) + a.rows <= b.rows;
 }
 
 /** Do two operands of one space share words? Columns of one matrix side by side do not. */
 export function overlap(a: Operand, b: Operand): boolean {
 	if (endOf(a) <= b.offset || endOf(b) <= a.offset) return false;
 	if (a.ld !== b.ld) return true;
-	const [first, second] = [columnsOf(a), columnsOf(b)];
-	return !first || !second || (first.first < second.end && second.first < first.end);
+	const [before, after] = a.offset <= b.offset ? [a, b] : [b, a];
+	const column = (after.offset - before.offset) % a.ld;
+	return column < before.cols || column + after.cols > a.ld;
 }
