@@ -118,9 +118,12 @@ function bytesOf(command) {
 	if (kind === "zero") return sizeOf(command.operand);
 	if (kind === "product")
 		return [command.a, command.b, command.c, command.y].reduce((sum, x) => sum + batch * sizeOf(x), 0);
-	const sizes = command.args.map((argument) => sizeOf(argument.operand));
-	const table = /gather|scatter/i.test(command.kernel) ? Math.max(...sizes) : 0;
-	return sizes.reduce((sum, size) => sum + size, 0) - table;
+	const { args, kernel } = command;
+	const sizes = args.map(({ operand }) => sizeOf(operand));
+	const table = /gather|scatter/i.test(kernel) ? Math.max(...sizes) : 0;
+	// A bf16 copy followed by a 1 is all there is of a result.
+	const alone = (each, i) => (each.operand?.dtype === "bf16" && args[i + 1]?.value === 1 ? 2 * sizes[i] : 0);
+	return sizes.reduce((sum, size) => sum + size, 0) - table - args.reduce((sum, each, i) => sum + alone(each, i), 0);
 }
 
 function sizeOf(operand) {
