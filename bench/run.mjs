@@ -8,6 +8,7 @@ const benchmarks = {
 	stream: "generation: speed and memory far into a stream, beside recomputing the window",
 	matmul: "the matrix product at the shapes of training, beside the machine's peak",
 	ops: "every op on every backend, beside the machine's peak",
+	floors: "what a training step on a GPU cannot take less than",
 };
 
 const [name, ...args] = process.argv.slice(2);

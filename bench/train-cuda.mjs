@@ -10,7 +10,7 @@ const language = { vocabulary: 50304, outputs: 0, classes: 0, dropout: 0, optimi
 const large = { ...language, batch: 12, length: 1024, width: 768, heads: 12, variant: "forget" };
 
 /** Task, precision, and whether torch.compile can unroll it in reasonable time. */
-const configurations = {
+export const configurations = {
 	shakespeare: { task: tasks.shakespeare, precision: "tf32", compiled: true },
 	copy: { task: { ...tasks.copy, length: 4128 }, precision: "tf32", compiled: false },
 	image: { task: tasks.image, precision: "tf32", compiled: false },

@@ -17,6 +17,8 @@ export interface LowerContext extends Target {
 	next(): void;
 	/** Memory of this instruction alone: `rows` x `cols` f32 words without gaps. */
 	scratch(rows: number, cols: number): DeviceOperand;
+	/** Offset of scratch that lasts as long as the program runs. To be asked for before any other scratch of an instruction. */
+	keep(words: number): number;
 	/** Values that are to be had as bf16; null where products are of another precision. */
 	readonly halves: Halves | null;
 	/** Has bf16 weights been asked for? Set by products that read them. */

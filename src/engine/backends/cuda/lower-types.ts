@@ -71,7 +71,7 @@ export interface Launch {
 /**
  * y = op(a) op(b) (+ bias) (+ c), by cuBLASLt. Row-major: op(a) is m x k, op(b) k x n, y m x n, c like y. Shapes are those of one
  * matrix; with batch > 1 matrix i lies i strides (in elements) further. a and b are both f32 or both bf16; bias (1 x n), c and y are
- * f32. c may be y itself (accumulate). Computed in tf32, fp32 or, for bf16 operands, with sums in f32, by the runtime's precision.
+ * f32, but y is bf16 where nothing is added and only that is wanted. c may be y itself (accumulate). Computed in tf32, fp32 or, for bf16 operands, with sums in f32, by the runtime's precision.
  */
 export interface Product {
 	readonly kind: "product";

@@ -1,6 +1,7 @@
 /** From a Program to commands: each op by its own rule; what an op is computed with is in lower/, beside kernels/. */
 import type { Instruction, Program } from "../../program.ts";
 import { attentionLowerings } from "./lower/attention.ts";
+import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
 import { Halves } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
 import { normFusions, normLowerings } from "./lower/norms.ts";
@@ -25,18 +26,52 @@ const lowerings: Readonly<Record<string, Lowering>> = {
 /** Pairs of instructions that are one launch less together. */
 const fusions: readonly Fusion[] = normFusions;
 
-/** Words to which scratch matrices are aligned: 256 bytes. */
-const alignment = 64;
-
 /** Words of scratch that instructions take in turn, so that those that could run side by side do not meet there. */
 const turnWords = 16 << 20;
 
-export function lower(program: Program, target: Target): Lowered {
-	const halves = target.precision === "bf16" ? new Halves(program, halfInputs) : null;
-	const mirror = halves?.words ?? 0;
+/** Scratch: what lasts, and above it what instructions have for themselves. */
+class Scratch {
+	/** So far, at most. */
+	words = 0;
+	#kept = 0;
+	#used = 0;
+
+	keep(words: number): number {
+		const offset = this.#kept;
+		this.#kept += aligned(words);
+		this.#used = this.#kept;
+		this.words = Math.max(this.words, this.#kept);
+		return offset;
+	}
+
+	take(words: number): number {
+		const offset = this.#used;
+		this.#used += aligned(words);
+		this.words = Math.max(this.words, this.#used);
+		return offset;
+	}
+
+	/** The instruction is done; what it had is another's when the turn comes round. */
+	release(): void {
+		if (this.#used > this.#kept + turnWords) this.#used = this.#kept;
+	}
+}
+
+/** Multiples of 256 bytes. */
+function aligned(words: number): number {
+	return Math.ceil(words / 64) * 64;
+}
+
+export function lower(given: Program, target: Target): Lowered {
+	const instructions = given.instructions.map((each) => ({ ...each, label: labelOf(each) }));
+	const program = { ...given, instructions };
+	const inHalves = target.precision === "bf16";
+	const longs: LongAttention = inHalves ? longAttention(program) : new Map();
+	const reads = (each: Instruction) => (longs.has(each) ? longHalfInputs(each) : halfInputs(each));
+	const halves = inHalves ? new Halves(program, reads) : null;
+	const scratch = new Scratch();
+	scratch.keep(halves?.words ?? 0); // the mirror stands at the beginning
 	let at = 0;
-	let used = mirror;
-	let scratchWords = mirror;
 	let half = false;
 	const context: LowerContext = {
 		...target,
@@ -45,31 +80,29 @@ export function lower(program: Program, target: Target): Lowered {
 			at++;
 			halves?.at(at);
 		},
+		keep: (words) => scratch.keep(words),
 		scratch(rows, cols): DeviceOperand {
-			const words = Math.ceil((rows * cols) / alignment) * alignment;
-			const offset = used;
-			used += words;
-			scratchWords = Math.max(scratchWords, used);
-			return { space: "scratch", offset, rows, cols, ld: cols, dtype: "f32" };
+			return { space: "scratch", offset: scratch.take(rows * cols), rows, cols, ld: cols, dtype: "f32" };
 		},
 		useHalf() {
 			half = true;
 		},
 	};
-	const instructions = program.instructions.map((each) => ({ ...each, label: labelOf(each) }));
 	const groups: Group[] = [];
-	for (at = 0; at < instructions.length; at++) {
-		if (used > mirror + turnWords) used = mirror;
+	for (; at < instructions.length; at++) {
+		scratch.release();
 		halves?.at(at);
 		const first = at;
-		const commands = fused(instructions, at, context) ?? single(instructions[at], context);
+		const long = longs.get(instructions[at]);
+		const commands =
+			long !== undefined
+				? longCommands(long, instructions[at], context)
+				: (fused(instructions, at, context) ?? single(instructions[at], context));
 		groups.push(groupOf(instructions.slice(first, at + 1), commands, groups.length % workspaces));
 	}
-	const commands = groups.flatMap((group) => group.commands);
-	// Updates are short and their order is part of their result.
-	return program.kind === "body"
-		? { commands, dependencies: dependenciesOf(groups), scratchWords, half }
-		: { commands, scratchWords, half };
+	const lowered = { commands: groups.flatMap(({ commands }) => commands), scratchWords: scratch.words, half };
+	// Updates are short, and all of what they do is one chain.
+	return program.kind === "body" ? { ...lowered, dependencies: dependenciesOf(groups) } : lowered;
 }
 
 function groupOf(instructions: readonly Instruction[], commands: readonly Command[], workspace: number): Group {

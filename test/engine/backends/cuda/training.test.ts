@@ -27,6 +27,14 @@ const models: [string, Partial<ModelConfig>][] = [
 	["forget", {}],
 	["accumulate", { variant: "accumulate", activation: "relu", outputs: { kind: "last", count: 4 } }],
 	["transformer", { kind: "transformer", window: { from: 24, to: 24 }, bias: false }],
+	[
+		"transformer of long windows",
+		{ ...{ kind: "transformer", window: { from: 72, to: 72 }, length: 72 }, width: 64, heads: 2 },
+	],
+	[
+		"transformer of wide heads",
+		{ ...{ kind: "transformer", window: { from: 72, to: 72 }, length: 72 }, width: 128, heads: 2, dropout: 0 },
+	],
 ];
 
 async function gradients(
@@ -36,10 +44,10 @@ async function gradients(
 	const optimizer = { kind: "adamw", betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clip: 1 } as const;
 	const learner = new Learner(createModel(config), runtime, { optimizer, slices: 1, recompute: 0, memory: 1e9 });
 	learner.initialize(1);
-	const outputs = config.outputs.kind === "last" ? 4 : 24;
-	const ids = Int32Array.from({ length: 4 * 24 }, (_, i) => (i * 7 + Math.floor(i / 24)) % 40);
+	const outputs = config.outputs.kind === "last" ? 4 : config.length;
+	const ids = Int32Array.from({ length: 4 * config.length }, (_, i) => (i * 7 + Math.floor(i / 24)) % 40);
 	const targets = Int32Array.from({ length: 4 * outputs }, (_, i) => (i * 11 + 3) % 40);
-	const batch = { ids, targets, sequences: 4, length: 24 };
+	const batch = { ids, targets, sequences: 4, length: config.length };
 	const { loss } = await learner.differentiate(batch, { learningRate: 1e-3, step: 3, seed: 5 });
 	const of = new Map(learner.model.parameters.map(({ name }) => [name, learner.gradient(name, 4)]));
 	await learner.session.close();

@@ -115,8 +115,24 @@ __device__ __forceinline__ void addOuter(
     }
 }
 
+// A row of a result and of its bf16 copy; either may be absent.
+struct Place {
+    float* row;
+    unsigned short* copy;
+};
+
+// A result, its bf16 copy (or none), and whether that is all that is wanted.
+struct Result {
+    const Matrix &y, &copy;
+    int only;
+    __device__ Place row(int r, int column) const
+    {
+        return {only ? nullptr : y.row(r) + column, copy.data ? halfRow(copy, r) + column : nullptr};
+    }
+};
+
 // The lane's columns of row g (half 0) or g + 8 (half 1) of such a sum, times `scale`.
-__device__ __forceinline__ void store(float* row, const float (&sum)[STEPS][4], int half, float scale, const Head& at)
+__device__ __forceinline__ void store(const Place& to, const float (&sum)[STEPS][4], int half, float scale, const Head& at)
 {
 #pragma unroll
     for (int k = 0; k < STEPS / ACROSS; k++) {
@@ -126,12 +142,17 @@ __device__ __forceinline__ void store(float* row, const float (&sum)[STEPS][4], 
             float v[4];
 #pragma unroll
             for (int i = 0; i < ACROSS; i++) v[i] = sum[ACROSS * k + i][2 * half + e] * scale;
-            if (WHOLE && ACROSS == 4)
-                *(float4*)(row + c) = make_float4(v[0], v[1], v[2], v[3]);
-            else
+            if (WHOLE && ACROSS == 4) {
+                float4 all = make_float4(v[0], v[1], v[2], v[3]);
+                if (to.row) *(float4*)(to.row + c) = all;
+                if (to.copy) storeHalf4(to.copy + c, all);
+            } else
 #pragma unroll
-                for (int i = 0; i < ACROSS; i++)
-                    if (c + i < at.size) row[c + i] = v[i];
+                for (int i = 0; i < ACROSS; i++) {
+                    if (c + i >= at.size) continue;
+                    if (to.row) to.row[c + i] = v[i];
+                    if (to.copy) to.copy[c + i] = halfBits(v[i]);
+                }
         }
     }
 }
@@ -236,8 +257,8 @@ __device__ __forceinline__ void advance(Running& run, float (&s)[4][4], float (&
 }
 
 // Blocks: (windows x heads, tiles of 16 rows); a warp per tile, the longest first.
-extern "C" __global__ void __launch_bounds__(128) attention(Matrix q, Matrix kv, Matrix prefix, Matrix o, int windows, int heads,
-    float p, int id, int sequences, const JobState* job, int firstSequence)
+extern "C" __global__ void __launch_bounds__(128) attention(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int only,
+    int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
@@ -246,6 +267,7 @@ extern "C" __global__ void __launch_bounds__(128) attention(Matrix q, Matrix kv,
     Rows queries;
     loadRow(queries.low, queryRow(q, at, top + at.g), at);
     loadRow(queries.high, queryRow(q, at, top + at.g + 8), at);
+    const Result result = {o, copy, only};
     const float scale = LOG2E / sqrtf((float)at.size);
     Running run = {{-INFINITE, -INFINITE}, {0, 0}};
     float sum[STEPS][4] = {};
@@ -277,7 +299,7 @@ extern "C" __global__ void __launch_bounds__(128) attention(Matrix q, Matrix kv,
     for (int half = 0; half < 2; half++) {
         float total = quadSum(run.total[half]);
         int i = top + at.g + 8 * half;
-        if (i < at.n) store(queryRow(o, at, i), sum, half, 1 / total, at);
+        if (i < at.n) store(result.row(at.window * at.n + i, at.first), sum, half, 1 / total, at);
     }
 }
 
@@ -306,7 +328,7 @@ struct Left {
 };
 
 // dq of rows top..top + 15.
-__device__ __forceinline__ void queriesGrad(const Matrix& q, const Matrix& kv, const Matrix& prefix, const Matrix& dout, const Matrix& dq,
+__device__ __forceinline__ void queriesGrad(const Matrix& q, const Matrix& kv, const Matrix& prefix, const Matrix& dout, const Result& dq,
     const Mask& mask, int top, const Left& left, const Head& at)
 {
     Rows queries, douts;
@@ -370,35 +392,38 @@ __device__ __forceinline__ void queriesGrad(const Matrix& q, const Matrix& kv, c
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int i = top + at.g + 8 * half;
-        if (i < at.n) store(queryRow(dq, at, i), sum, half, 1, at);
+        if (i < at.n) store(dq.row(at.window * at.n + i, at.first), sum, half, 1, at);
     }
 }
 
 // Gradients of 16 keys and their values to their rows.
 __device__ __forceinline__ void storeKeys(
-    const Matrix& dkv, const Matrix& dprefix, int top, const float (&keys)[STEPS][4], const float (&values)[STEPS][4], const Head& at)
+    const Result& dkv, const Matrix& dprefix, int top, const float (&keys)[STEPS][4], const float (&values)[STEPS][4], const Head& at)
 {
 #pragma unroll
     for (int half = 0; half < 2; half++) {
         int j = top + at.g + 8 * half;
         if (j >= at.keys() || (j < at.m && !dprefix.data)) continue;
-        float* row = keyRow(dkv, dprefix, at, j);
-        store(row, keys, half, 1, at);
-        store(row + at.width, values, half, 1, at);
+#pragma unroll
+        for (int value = 0; value < 2; value++) {
+            int column = at.first + value * at.width;
+            Place to = j < at.m ? Place{dprefix.row(at.window * at.m + j) + column, nullptr} : dkv.row(at.window * at.n + j - at.m, column);
+            store(to, value ? values : keys, half, 1, at);
+        }
     }
 }
 
 // Windows whose weights fit shared memory: a block per head of a window. Shared: weights, then slopes, rows of `stride` words,
 // stride = 4 more than a multiple of 32, so that reading columns meets no two lanes in one bank.
-extern "C" __global__ void __launch_bounds__(256) attentionGradSmall(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq, Matrix dkv,
-    Matrix dprefix, int windows, int heads, int stride, float p, int id, int sequences, const JobState* job, int firstSequence)
+extern "C" __global__ void __launch_bounds__(256) attentionGradSmall(Matrix q, Matrix kv, Matrix prefix, Matrix dout,
+    Matrix dq, Matrix queriesCopy, int onlyQueries, Matrix dkv, Matrix keysCopy, int onlyKeys, Matrix dprefix, int windows, int heads, int stride, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     int rows = (at.n + 15) / 16 * 16, step = (blockDim.x >> 5) * 16, begin = (threadIdx.x >> 5) * 16;
     const Left left = {nullptr, nullptr, shared, shared + rows * stride, stride};
-    for (int top = begin; top < rows; top += step) queriesGrad(q, kv, prefix, dout, dq, mask, top, left, at);
+    for (int top = begin; top < rows; top += step) queriesGrad(q, kv, prefix, dout, {dq, queriesCopy, onlyQueries}, mask, top, left, at);
     __syncthreads();
     for (int top = begin; top < at.keys(); top += step) {
         float keys[STEPS][4] = {}, values[STEPS][4] = {};
@@ -414,13 +439,13 @@ extern "C" __global__ void __launch_bounds__(256) attentionGradSmall(Matrix q, M
             addOuter(values, w, queryRow(dout, at, i0), queryRow(dout, at, i0 + 1), at);
             addOuter(keys, d, queryRow(q, at, i0), queryRow(q, at, i0 + 1), at);
         }
-        storeKeys(dkv, dprefix, top, keys, values, at);
+        storeKeys({dkv, keysCopy, onlyKeys}, dprefix, top, keys, values, at);
     }
 }
 
 // Windows of any size, first the queries. Blocks as of `attention`; log and mean hold a word for each row of each head.
-extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq, float* log,
-    float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
+extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq, Matrix copy,
+    int only, float* log, float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
@@ -428,12 +453,12 @@ extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q,
     if (top < 0) return;
     long long offset = (long long)blockIdx.x * at.n;
     const Left left = {log + offset, mean + offset, nullptr, nullptr, 0};
-    queriesGrad(q, kv, prefix, dout, dq, mask, top, left, at);
+    queriesGrad(q, kv, prefix, dout, {dq, copy, only}, mask, top, left, at);
 }
 
 // Then the keys: a warp has 16 of them and goes over the queries that see them, 16 at a time.
-extern "C" __global__ void __launch_bounds__(128) attentionGradKeys(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dkv, Matrix dprefix,
-    const float* log, const float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
+extern "C" __global__ void __launch_bounds__(128) attentionGradKeys(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dkv, Matrix copy, int only,
+    Matrix dprefix, const float* log, const float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
@@ -467,5 +492,5 @@ extern "C" __global__ void __launch_bounds__(128) attentionGradKeys(Matrix q, Ma
         addOuter(values, w, queryRow(dout, at, i0), queryRow(dout, at, i0 + 1), at);
         addOuter(keys, d, queryRow(q, at, i0), queryRow(q, at, i0 + 1), at);
     }
-    storeKeys(dkv, dprefix, top, keys, values, at);
+    storeKeys({dkv, copy, only}, dprefix, top, keys, values, at);
 }

@@ -179,3 +179,29 @@ __device__ __forceinline__ void multiply(float (&d)[4], const float (&a)[4], con
         multiplyTiles(d, highA, highB);
     }
 }
+
+// d (16 x 8) += a (16 x 16) b (16 x 8), pairs of bf16. Lane 4 g + t holds a: (g, 2 t), (g + 8, 2 t), (g, 2 t + 8), (g + 8, 2 t + 8), each
+// with the column after it; b: (2 t, g), (2 t + 8, g), each with the row after it.
+#ifndef EMULATED
+__device__ __forceinline__ void multiplyHalves(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
+{
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+
+// Two finite numbers as bf16 in one instruction.
+__device__ __forceinline__ unsigned packHalves(float low, float high)
+{
+    unsigned bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
+}
+
+__device__ __forceinline__ float fastExp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#endif

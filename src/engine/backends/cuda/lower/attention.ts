@@ -1,8 +1,9 @@
 /** Attention over windows and its gradient on tensor cores, and of one new row per stream. */
-import type { Instruction } from "../../../program.ts";
+import type { Instruction, Operand } from "../../../program.ts";
 import {
 	firstSequence,
 	float,
+	halfOf,
 	inFours,
 	int,
 	job,
@@ -12,7 +13,7 @@ import {
 	operand,
 	pointer,
 } from "../lower-context.ts";
-import type { Launch } from "../lower-types.ts";
+import type { Argument, Launch } from "../lower-types.ts";
 
 /** Columns of a head that the kernels can hold, and rows of a warp. */
 const mostColumns = 128;
@@ -73,10 +74,15 @@ function dropoutOf({ p, dropoutId, sequences }: Instruction["attributes"]): Laun
 	return [float(p), int(dropoutId), int(sequences), job, firstSequence];
 }
 
+/** A result, its bf16 copy if one is wanted, and whether that is all. */
+function resultOf(y: Operand, context: LowerContext): Argument[] {
+	return [matrix(y), ...halfOf(y, context)];
+}
+
 const attention: Lowering = (instruction, context) => {
 	const { inputs, outputs, attributes } = instruction;
 	const sizes = sizesOf(instruction, context);
-	const args = [...inputs, ...outputs].map(matrix);
+	const args = [...inputs.map(matrix), ...resultOf(operand(outputs, 0), context)];
 	const rest = [int(attributes.windows), int(attributes.heads), ...dropoutOf(attributes)];
 	return [tiled("attention", sizes.rows, sizes, [...args, ...rest], instruction)];
 };
@@ -85,14 +91,15 @@ const attentionGrad: Lowering = (instruction, context) => {
 	const { inputs, outputs, attributes } = instruction;
 	const sizes = sizesOf(instruction, context);
 	const given = inputs.map(matrix);
-	const [dq, dkv, dprefix] = [0, 1, 2].map((i) => matrix(outputs[i] ?? null));
+	const [dq, dkv] = [0, 1].map((i) => resultOf(operand(outputs, i), context));
+	const dprefix = matrix(outputs[2] ?? null);
 	const split = [int(attributes.windows), int(attributes.heads)];
 	const dropout = dropoutOf(attributes);
 	const stride = Math.ceil(sizes.keys / 32) * 32 + 4;
 	const shared = 4 * 2 * Math.ceil(sizes.rows / tile) * tile * stride;
 	if (shared <= 48 << 10) {
 		const warps = Math.min(8, Math.ceil(sizes.keys / tile));
-		const args = [...given, dq, dkv, dprefix, ...split, int(stride), ...dropout];
+		const args = [...given, ...dq, ...dkv, dprefix, ...split, int(stride), ...dropout];
 		const { units, defines } = sizes;
 		const [grid, block] = [[units, 1, 1] as const, [32 * warps, 1, 1] as const];
 		const { label } = instruction;
@@ -101,8 +108,8 @@ const attentionGrad: Lowering = (instruction, context) => {
 		];
 	}
 	const [log, mean] = [0, 1].map(() => pointer(context.scratch(sizes.units, sizes.rows)));
-	const queries = [...given, dq, log, mean, ...split, ...dropout];
-	const keys = [...given, dkv, dprefix, log, mean, ...split, ...dropout];
+	const queries = [...given, ...dq, log, mean, ...split, ...dropout];
+	const keys = [...given, ...dkv, dprefix, log, mean, ...split, ...dropout];
 	return [
 		tiled("attentionGradQueries", sizes.rows, sizes, queries, instruction),
 		tiled("attentionGradKeys", sizes.keys, sizes, keys, instruction),

@@ -2,6 +2,7 @@
 import type { Instruction, Operand } from "../../../program.ts";
 import { inFours, type LowerContext, type Lowering, matrix, operand, strided } from "../lower-context.ts";
 import type { Command, DeviceOperand, Product } from "../lower-types.ts";
+import { fits } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
 
 const matmul: Lowering = (instruction, context) => {
@@ -11,11 +12,15 @@ const matmul: Lowering = (instruction, context) => {
 	const { activation, p, accumulate } = instruction.attributes;
 	const bare = activation === 0 && !(p > 0) && z === null;
 	if (bare && !(residual && accumulate)) {
-		return product(instruction, { y, c: accumulate ? y : residual, bias }, context);
+		const plain = !accumulate && !residual && !bias && worthHalf(partsOf(instruction));
+		const alone = plain ? context.halves?.outputAlone(y) : null;
+		return product(instruction, { y: alone ?? y, c: accumulate ? y : residual, bias }, context);
 	}
-	const v = accumulate ? context.scratch(y.rows, y.cols) : y;
+	// Without a bias the product is z itself.
+	const kept = z && !bias;
+	const v = kept ? z : accumulate ? context.scratch(y.rows, y.cols) : y;
 	const commands = product(instruction, { y: v, c: null, bias: null }, context);
-	return [...commands, epilogue(instruction, context, v, { bias, factor, residual, z })];
+	return [...commands, epilogue(instruction, context, v, { bias, factor, residual, z: kept ? null : z })];
 };
 
 /** The product alone, at the place of the result; the rest is up to who asks. */
@@ -73,11 +78,15 @@ function worthHalf({ a, b, y }: Parts): boolean {
 	return [a, b, y].every(({ cols }) => cols % 8 === 0) && a.rows >= 8 && b.rows >= 8;
 }
 
+function partsOf(instruction: Instruction): Parts {
+	const { inputs, outputs } = instruction;
+	return split(instruction, operand(inputs, 0), operand(inputs, 1), operand(outputs, 0));
+}
+
 /** Inputs that a product reads as bf16, where that is the precision. */
 export function halfInputs(instruction: Instruction): readonly number[] {
-	if (instruction.op.name !== "matmul") return [];
-	const [a, b] = instruction.inputs;
-	return worthHalf(split(instruction, operand([a], 0), operand([b], 0), operand(instruction.outputs, 0))) ? [0, 1] : [];
+	if (instruction.op.name !== "matmul" || !worthHalf(partsOf(instruction))) return [];
+	return [0, 1].filter((i) => fits(operand(instruction.inputs, i)));
 }
 
 /** A whole weight as the runtime keeps it in bf16; a value of the arena as its copy; anything else is cast into scratch. */
@@ -86,15 +95,35 @@ function asHalf(x: Operand, commands: Command[], instruction: Instruction, conte
 		context.useHalf();
 		return { ...x, space: "half", dtype: "bf16" };
 	}
+	const copy = halfInput(x, commands, instruction, context);
+	if (copy) return copy;
+	const scratch = context.scratch(x.rows, Math.ceil(x.cols / 2));
+	const to = { ...scratch, cols: x.cols, ld: x.cols, dtype: "bf16" } as const;
+	commands.push(cast(x, to, instruction, context));
+	return to;
+}
+
+/** The copy of a value of the arena, with the casts that it takes; null where it has none. */
+export function halfInput(
+	x: Operand,
+	commands: Command[],
+	instruction: Instruction,
+	context: LowerContext,
+): DeviceOperand | null {
 	const known = context.halves?.input(x) ?? null;
-	const scratch = () => ({ ...context.scratch(x.rows, Math.ceil(x.cols / 2)), cols: x.cols, ld: x.cols });
-	const to: DeviceOperand = known?.from ?? { ...scratch(), dtype: "bf16" };
-	if (known && !known.missing) return to;
+	for (const part of known?.missing ?? []) {
+		const { offset, rows, cols, ld } = part;
+		const to = { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "bf16" } as const;
+		commands.push(cast(part, to, instruction, context));
+	}
+	return known?.from ?? null;
+}
+
+function cast(x: Operand, to: DeviceOperand, instruction: Instruction, context: LowerContext): Command {
 	const wide = inFours(x) && to.ld % 4 === 0;
 	const count = (x.rows * x.cols) / (wide ? 4 : 1);
-	const args = [matrix(x), matrix(to)];
-	commands.push(strided("pointwise", wide ? "castRows4" : "castRows", count, args, instruction, context));
-	return to;
+	const kernel = wide ? "castRows4" : "castRows";
+	return strided("pointwise", kernel, count, [matrix(x), matrix(to)], instruction, context);
 }
 
 export const productLowerings: Readonly<Record<string, Lowering>> = { matmul };

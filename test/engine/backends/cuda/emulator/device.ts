@@ -100,6 +100,7 @@ export class EmulatedDevice extends FakeDevice {
 			...[size(y, 2), size(y, 1), size(b, transposeB ? 1 : 2), BigInt(y.set.get(5) ?? 1)],
 			...[BigInt(operation.get(4) ?? 0), BigInt(transposeB), BigInt(a.described[0] === 14)],
 			...[a, b, c, y].flatMap((layout) => [size(layout, 3), BigInt(layout.set.get(6) ?? 0)]),
+			BigInt(y.described[0] === 14),
 		]);
 		const bias = operation.get(7) === 4 ? operation.get(8) : 0n;
 		this.#product ??= koffi

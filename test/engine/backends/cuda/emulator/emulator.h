@@ -216,10 +216,40 @@ inline void multiplyTiles(float (&d)[4], const float (&a)[4], const float (&b)[2
     seen();
 }
 
+// The same for pairs of bf16.
+inline void multiplyHalves(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
+{
+    using namespace emulator;
+    show<6>({a[0], a[1], a[2], a[3], b[0], b[1]});
+    auto half = [](unsigned pair, int high) { return __uint_as_float(high ? pair & 0xffff0000u : pair << 16); };
+    int g = current % 32 / 4, t = current % 4;
+    for (int e = 0; e < 4; e++) {
+        int row = e >> 1, col = 2 * t + (e & 1);
+        for (int k = 0; k < 16; k++)
+            d[e] += half(of(4 * g + k % 8 / 2, row + 2 * (k / 8)), k % 2) * half(of(4 * col + k % 8 / 2, 4 + k / 8), k % 2);
+    }
+    seen();
+}
+inline unsigned packHalves(float low, float high)
+{
+    auto bits = [](float x) { unsigned u = __float_as_uint(x); return (u + 0x7fffu + (u >> 16 & 1u)) >> 16; };
+    return bits(low) | bits(high) << 16;
+}
+inline float fastExp2(float x) { return exp2f(x); }
+inline float rsqrtf(float x) { return 1 / sqrtf(x); }
+inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
+inline unsigned __byte_perm(unsigned a, unsigned b, unsigned which)
+{
+    uint64_t bytes = a | (uint64_t)b << 32;
+    unsigned result = 0;
+    for (int i = 0; i < 4; i++) result |= (unsigned)(bytes >> 8 * (which >> 4 * i & 7) & 255) << 8 * i;
+    return result;
+}
+
 #define DYNAMIC_SHARED(type, name) type* name = (type*)emulator::dynamicShared
 
-// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, aHalf (both operands), then ld and stride of a, b, c, y.
-extern "C" void emulatedProduct(const void* a, const void* b, const float* c, const float* bias, float* y, const int64_t* sizes)
+// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, half (a and b), then ld and stride of a, b, c, y, and whether y is half.
+extern "C" void emulatedProduct(const void* a, const void* b, const float* c, const float* bias, void* y, const int64_t* sizes)
 {
     const int64_t m = sizes[0], n = sizes[1], k = sizes[2];
     const bool half = sizes[6];
@@ -233,6 +263,8 @@ extern "C" void emulatedProduct(const void* a, const void* b, const float* c, co
                         at(b, s * sizes[10] + (sizes[5] ? j * sizes[9] + l : l * sizes[9] + j));
                 if (bias) sum += bias[j];
                 if (c) sum += c[s * sizes[12] + i * sizes[11] + j];
-                y[s * sizes[14] + i * sizes[13] + j] = (float)sum;
+                int64_t to = s * sizes[14] + i * sizes[13] + j;
+                if (sizes[15]) ((uint16_t*)y)[to] = (uint16_t)packHalves((float)sum, 0);
+                else ((float*)y)[to] = (float)sum;
             }
 }

@@ -1,0 +1,167 @@
+/**
+ * Attention of long windows in bf16. A forward call and its gradient are known as a pair, so that the gradient finds what the forward call
+ * kept for it; a gradient without its forward call, and whatever else does not suit these kernels, is attention.ts's.
+ */
+import type { Instruction, Operand, Program } from "../../../program.ts";
+import {
+	firstSequence,
+	float,
+	halfOf,
+	inFours,
+	int,
+	job,
+	type LowerContext,
+	matrix,
+	operand,
+	pointer,
+	sameOperand,
+} from "../lower-context.ts";
+import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
+import { fits, overlap } from "./halves.ts";
+import { halfInput } from "./product.ts";
+
+/** Rows from which a window is long, and rows of a warp: queries, keys. */
+const longWindow = 64;
+const queryRows = 32;
+const keyRows = 16;
+const warps = 4;
+
+/** What a forward call keeps for its gradient: a word for each row of each head, and the result in bf16. */
+interface Kept {
+	readonly log: DeviceOperand;
+	readonly result: DeviceOperand;
+}
+
+/** A forward call with a gradient; `kept` from its lowering on. */
+interface Pair {
+	kept?: Kept;
+}
+
+/** The calls of a program that are for these kernels; null: a forward call that no gradient follows. */
+export type LongAttention = ReadonlyMap<Instruction, Pair | null>;
+
+export function longAttention({ instructions }: Program): LongAttention {
+	const found = new Map<Instruction, Pair | null>();
+	let forward: Instruction[] = [];
+	for (const instruction of instructions) {
+		const { op, outputs } = instruction;
+		if (op.name === "attentionGrad" && suits(instruction)) {
+			const before = forward.find((one) => isForwardOf(one, instruction));
+			if (before) {
+				const pair = found.get(before) ?? {};
+				found.set(before, pair).set(instruction, pair);
+			}
+		}
+		const changed = (read: Operand | null) =>
+			outputs.some((output) => read && output?.space === read.space && overlap(read, output));
+		forward = forward.filter(({ inputs: [q, kv] }) => !changed(q) && !changed(kv));
+		if (op.name === "attention" && suits(instruction)) {
+			found.set(instruction, null);
+			forward.push(instruction);
+		}
+	}
+	return found;
+}
+
+function suits({ inputs, outputs, attributes }: Instruction): boolean {
+	const { windows, heads } = attributes;
+	const q = operand(inputs, 0);
+	const columns = q.cols / heads;
+	if (inputs[2] || q.rows / windows < longWindow || columns % 32 !== 0 || columns > 128) return false;
+	return inputs.every((each) => !each || fits(each)) && outputs.every((each) => !each || inFours(each));
+}
+
+function isForwardOf(forward: Instruction, { inputs, attributes }: Instruction): boolean {
+	const same = Object.entries(attributes).every(([name, value]) => forward.attributes[name] === value);
+	return same && sameOperand(forward.inputs[0], inputs[0]) && sameOperand(forward.inputs[1], inputs[1]);
+}
+
+function keep({ inputs, attributes }: Instruction, context: LowerContext): Kept {
+	const { rows, cols } = operand(inputs, 0);
+	const words = rows * attributes.heads;
+	const log = { space: "scratch", offset: context.keep(words), rows: 1, cols: words, ld: words, dtype: "f32" } as const;
+	const place = { space: "scratch", offset: context.keep((rows * cols) / 2), rows, cols, ld: cols } as const;
+	return { log, result: { ...place, dtype: "bf16" } };
+}
+
+/** Operands of these calls that are read as bf16. */
+export function longHalfInputs({ op }: Instruction): readonly number[] {
+	return op.name === "attention" ? [0, 1] : [0, 1, 3];
+}
+
+/** Keys and values of a matrix of both. */
+function halvesOf(kv: DeviceOperand): [DeviceOperand, DeviceOperand] {
+	const keys = { ...kv, cols: kv.cols / 2 };
+	return [keys, { ...keys, offset: kv.offset + keys.cols / 2 }];
+}
+
+function common({ attributes }: Instruction): Argument[] {
+	const { windows, heads, p, dropoutId, sequences } = attributes;
+	return [int(windows), int(heads), float(p), int(dropoutId), int(sequences), job, firstSequence];
+}
+
+function tiled(kernel: string, rows: number, args: Argument[], { inputs, attributes, label }: Instruction): Launch {
+	const { windows, heads } = attributes;
+	const q = operand(inputs, 0);
+	const grid = [windows * heads, Math.ceil(q.rows / windows / (warps * rows)), 1] as const;
+	const defines = { HEAD: q.cols / heads };
+	const block = [32 * warps, 1, 1] as const;
+	return { kind: "kernel", file: "attention_long", kernel, defines, grid, block, shared: 0, args, label };
+}
+
+/** A result in single precision, if that is wanted, and its copy. */
+function results(y: Operand, context: LowerContext): Argument[] {
+	const [copy, only] = halfOf(y, context);
+	const alone = only.kind === "int" && only.value === 1;
+	return [matrix(alone ? null : y), copy];
+}
+
+function reads(index: number, instruction: Instruction, commands: Command[], context: LowerContext): DeviceOperand {
+	const copy = halfInput(operand(instruction.inputs, index), commands, instruction, context);
+	if (!copy) throw new Error(`[${instruction.op.name}] expected a bf16 copy of operand ${index}`);
+	return copy;
+}
+
+function forward(pair: Pair | null, instruction: Instruction, context: LowerContext): Command[] {
+	if (pair) pair.kept = keep(instruction, context);
+	const commands: Command[] = [];
+	const q = reads(0, instruction, commands, context);
+	const [keys, values] = halvesOf(reads(1, instruction, commands, context));
+	const given = [matrix(q), matrix(keys), matrix(values), ...results(operand(instruction.outputs, 0), context)];
+	const args = [...given, matrix(pair?.kept?.result ?? null), pointer(pair?.kept?.log ?? null)];
+	return [...commands, tiled("attentionLong", queryRows, [...args, ...common(instruction)], instruction)];
+}
+
+function gradient({ kept }: Pair, instruction: Instruction, context: LowerContext): Command[] {
+	if (!kept) throw new Error("[attentionGrad] expected its forward call before it");
+	const { log, result } = kept;
+	const { outputs, attributes, label } = instruction;
+	const { windows, heads } = attributes;
+	const commands: Command[] = [];
+	const q = reads(0, instruction, commands, context);
+	const [keys, values] = halvesOf(reads(1, instruction, commands, context));
+	const dout = reads(3, instruction, commands, context);
+	const mean = context.scratch(1, log.cols);
+	const means: Launch = {
+		kind: "kernel",
+		file: "attention_long",
+		kernel: "attentionMeans",
+		defines: { HEAD: q.cols / heads },
+		grid: [Math.ceil(log.cols / 8), 1, 1],
+		block: [256, 1, 1],
+		shared: 0,
+		args: [matrix(dout), matrix(result), pointer(mean), int(windows), int(heads)],
+		label,
+	};
+	const given = [q, keys, values, dout].map(matrix);
+	const rest = [pointer(log), pointer(mean), ...common(instruction)];
+	const [dq, dkv] = [0, 1].map((i) => [...given, ...results(operand(outputs, i), context), ...rest]);
+	commands.push(means, tiled("attentionLongQueries", queryRows, dq, instruction));
+	return [...commands, tiled("attentionLongKeys", keyRows, dkv, instruction)];
+}
+
+/** Commands of a call that is in `longAttention`'s table. */
+export function longCommands(pair: Pair | null, instruction: Instruction, context: LowerContext): Command[] {
+	const isForward = instruction.op.name === "attention";
+	return isForward ? forward(pair, instruction, context) : gradient(pair as Pair, instruction, context);
+}

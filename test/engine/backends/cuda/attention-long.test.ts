@@ -1,0 +1,92 @@
+/** Attention of long windows in bf16 as it stands in a model, operands and results in the arena: emulated kernels against the reference. */
+import { afterAll, describe, expect, test } from "vitest";
+import { RandomSequence } from "../../../../src/base/random.ts";
+import type { Runtime } from "../../../../src/engine/backend.ts";
+import { lower } from "../../../../src/engine/backends/cuda/lower.ts";
+import { ReferenceRuntime } from "../../../../src/engine/backends/reference.ts";
+import { Graph } from "../../../../src/engine/graph.ts";
+import { attention, copy, opNamed } from "../../../../src/engine/ops/index.ts";
+import { plan } from "../../../../src/engine/plan.ts";
+import type { Program } from "../../../../src/engine/program.ts";
+import { normal } from "../../cases.ts";
+import { relativeDifference } from "../../close.ts";
+import { jobOf } from "../../conform.ts";
+import { compilerHere, emulatedRuntime } from "./emulator/device.ts";
+
+interface Sizes {
+	windows: number;
+	/** Rows of a window, heads, columns of a head. */
+	n: number;
+	heads: number;
+	size: number;
+	p?: number;
+	sequences?: number;
+	/** Which results are wanted. */
+	wanted?: readonly string[];
+}
+
+const cases: [string, Sizes][] = [
+	["one row more than two blocks", { windows: 2, n: 65, heads: 2, size: 32 }],
+	["several blocks, the last ragged", { windows: 1, n: 203, heads: 1, size: 64 }],
+	["whole blocks", { windows: 1, n: 128, heads: 2, size: 64 }],
+	["dropout", { windows: 4, n: 70, heads: 1, size: 32, p: 0.3, sequences: 2 }],
+	["heads of 96", { windows: 1, n: 97, heads: 2, size: 96 }],
+	["heads of 128", { windows: 2, n: 64, heads: 1, size: 128 }],
+	["forward alone", { windows: 1, n: 90, heads: 2, size: 32, wanted: ["o"] }],
+];
+
+function programOf({ windows, n, heads, size, p = 0, sequences = windows, wanted }: Sizes): Program {
+	const g = new Graph();
+	const rows = windows * n;
+	const width = heads * size;
+	const inArena = (name: string, cols: number) => copy(g, g.input(name, [rows, cols], "f32"));
+	const [q, kv, dout] = [inArena("q", width), inArena("kv", 2 * width), inArena("dout", width)];
+	const o = attention(g, q, kv, null, { windows, heads, dropout: p, sequences });
+	const made = g.nodes.find(({ op }) => op.name === "attention");
+	const [dq, dkv] = g.apply(opNamed("attentionGrad"), [q, kv, null, dout], made?.attributes ?? {});
+	const results = Object.entries({ o, dq, dkv }).filter(([name]) => wanted?.includes(name) ?? true);
+	const outputs = new Map(results.map(([name, result]) => [name, copy(g, result)]));
+	return plan(g, { kind: "body", layout: { parameter: () => 0, shared: () => 0 }, outputs });
+}
+
+async function run(runtime: Runtime, program: Program): Promise<Map<string, Float32Array>> {
+	const random = new RandomSequence(7, 1, 0);
+	runtime.reserve("inputs", program.inputWords);
+	runtime.reserve("outputs", program.outputWords);
+	for (const { offset, shape } of program.inputs.values()) {
+		runtime.write(
+			"inputs",
+			offset,
+			Float32Array.from({ length: shape[0] * shape[1] }, () => 2 * normal(random)),
+		);
+	}
+	const { job, done } = jobOf(runtime, program);
+	await runtime.run(job);
+	done();
+	return new Map(
+		[...program.outputs].map(([name, { offset, shape }]) => {
+			const values = new Float32Array(shape[0] * shape[1]);
+			runtime.read("outputs", offset, values);
+			return [name, values];
+		}),
+	);
+}
+
+describe.skipIf(!compilerHere)("attention of long windows (skipped where there is no g++)", { timeout: 60_000 }, () => {
+	const runtime = emulatedRuntime({ precision: "bf16" });
+	const exact = new ReferenceRuntime({ precision: "double" });
+	afterAll(() => runtime.close());
+
+	test.each(cases)("%s", async (_, sizes) => {
+		const program = programOf(sizes);
+		const lowered = lower(program, { precision: "bf16", multiprocessors: 4, sharedMemory: 227 << 10 });
+		const kernels = lowered.commands.flatMap((each) => (each.kind === "kernel" ? [`${each.file} ${each.kernel}`] : []));
+		expect(kernels).toContain("attention_long attentionLong");
+		expect(kernels.filter((name) => name.startsWith("attention "))).toEqual([]);
+		const expected = await run(exact, program);
+		const actual = await run(runtime, program);
+		for (const [name, values] of expected) {
+			expect(relativeDifference(values, actual.get(name) ?? []), name).toBeLessThan(1e-2);
+		}
+	});
+});
