@@ -1,6 +1,6 @@
 /**
  * Does the CUDA backend work on this machine? All of it in one run, every failure listed: `node bench/cuda-check.mjs [--tasks
- * shakespeare,copy,image] [--steps 30] [--skip ops,golden,time]`. Needs dist/ (npm run build). Exits 1 when anything failed.
+ * shakespeare,copy,image,large,transformer] [--precisions bf16] [--steps 30] [--skip ops,golden,time]`. Needs dist/ (npm run build). Exits 1 when anything failed.
  *
  * 1. the device and its rates; 2. every op's conformance cases in fp32 against the reference; 3. the golden cases in fp32, tf32 and
  * bf16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step.
@@ -14,13 +14,15 @@ import { backendSupport, createRuntime } from "../dist/engine/index.js";
 import { ops } from "../dist/engine/ops/index.js";
 import { checkGoldenCase, goldenCases } from "../dist/train/golden.js";
 import { checkOp } from "./cuda-cases.mjs";
-import { modelOf, startLearner, tasks } from "./rivulet.mjs";
+import { modelOf, startLearner } from "./rivulet.mjs";
+import { configurations } from "./train-cuda.mjs";
 
 const { values } = parseArgs({
 	options: {
 		tasks: { type: "string", default: "shakespeare" },
 		steps: { type: "string", default: "30" },
 		skip: { type: "string", default: "" },
+		precisions: { type: "string", default: "" },
 	},
 });
 const skipped = new Set(values.skip.split(","));
@@ -42,7 +44,8 @@ if (!skipped.has("golden"))
 	for (const precision of ["fp32", "tf32", "bf16"]) await section(`golden ${precision}`, () => golden(precision));
 if (!skipped.has("time")) {
 	for (const name of values.tasks.split(",")) {
-		for (const precision of ["tf32", "bf16"]) await section(`train ${name} ${precision}`, () => time(name, precision));
+		for (const precision of new Set([configurations[name].precision, ...values.precisions.split(",")].filter(Boolean)))
+			await section(`train ${name} ${precision}`, () => time(name, precision));
 	}
 }
 console.log(failures.length === 0 ? "\nall passed" : `\n${failures.length} failures`);
@@ -132,7 +135,9 @@ async function time(name, precision) {
 		console.log(`program of ${instructions.length} instructions, arena ${((4 * arenaWords) / 1e6).toFixed(0)} MB`);
 		return handle;
 	};
-	const arm = startLearner(name, runtime, tasks[name], modelOf(tasks[name]));
+	const { task, layers } = configurations[name];
+	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
+	const arm = startLearner(name, runtime, task, model);
 	const started = performance.now();
 	const [first] = await arm.step(1);
 	const whole = performance.now() - begun;

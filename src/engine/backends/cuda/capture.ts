@@ -65,7 +65,7 @@ export class GraphCache {
 		const started = performance.now();
 		driver.call("cuStreamBeginCapture", "capture", this.#stream, cuda.captureThreadLocal);
 		try {
-			issue(new Branches(driver, this.#stream));
+			issue(process.env.RIVULET_CUDA_BRANCHES === "0" ? undefined : new Branches(driver, this.#stream));
 		} catch (error) {
 			this.#abandon();
 			throw error;
