@@ -15,14 +15,13 @@ export interface Group {
 /** Workspaces of cuBLASLt that products take in turn. */
 export const workspaces = 4;
 
-/** Words of some space: [start, end), and of rows of `ld` words the columns [first, last) alone; ld 0: all. */
+/** Words of some space: [start, end), and of rows of `ld` words from `start` on the first `cols` alone; ld 0: all. */
 interface Region {
 	readonly space: string;
 	readonly start: number;
 	readonly end: number;
 	readonly ld: number;
-	readonly first: number;
-	readonly last: number;
+	readonly cols: number;
 }
 
 interface Access extends Region {
@@ -106,27 +105,28 @@ function scratchOf(command: Command): [(DeviceOperand | null)[], (DeviceOperand 
 }
 
 function workspaceOf({ workspace = 0 }: Product): Region {
-	return { space: `workspace ${workspace}`, start: 0, end: 1, ld: 0, first: 0, last: 0 };
+	return { space: `workspace ${workspace}`, start: 0, end: 1, ld: 0, cols: 0 };
 }
 
 function regionOf({ space, offset, rows, cols, ld, dtype }: DeviceOperand): Region {
 	const elements = rows * cols === 0 ? 0 : (rows - 1) * ld + cols;
-	if (dtype === "bf16")
-		return { space, start: offset, end: offset + Math.ceil(elements / 2), ld: 0, first: 0, last: 0 };
-	const first = ld > 0 ? offset % ld : 0;
-	const whole = rows <= 1 || first + cols > ld;
-	return { space, start: offset, end: offset + elements, ld: whole ? 0 : ld, first, last: first + cols };
+	if (dtype === "bf16") return { space, start: offset, end: offset + Math.ceil(elements / 2), ld: 0, cols: 0 };
+	const whole = rows <= 1 || cols >= ld;
+	return { space, start: offset, end: offset + elements, ld: whole ? 0 : ld, cols };
 }
 
 function overlap(a: Region, b: Region): boolean {
 	if (a.end <= b.start || b.end <= a.start) return false;
-	return a.ld === 0 || a.ld !== b.ld || (a.first < b.last && b.first < a.last);
+	if (a.ld === 0 || a.ld !== b.ld) return true;
+	const [before, after] = a.start <= b.start ? [a, b] : [b, a];
+	const column = (after.start - before.start) % a.ld;
+	return column < before.cols || column + after.cols > a.ld;
 }
 
 /** Is all of `a` in `b`? */
 function within(a: Region, b: Region): boolean {
 	if (a.start < b.start || a.end > b.end) return false;
-	return b.ld === 0 || (a.ld === b.ld && a.first >= b.first && a.last <= b.last);
+	return b.ld === 0 || (a.ld === b.ld && ((a.start - b.start) % a.ld) + a.cols <= b.cols);
 }
 
 function pagesOf({ space, start, end }: Region): string[] {
