@@ -151,7 +151,7 @@ describe("evaluate, inspect, doctor", () => {
 
 	test("doctor names every backend", async () => {
 		const { backends, chosen } = JSON.parse((await rivulet("doctor", "--json")).out);
-		expect(backends.map(({ name }: { name: string }) => name)).toEqual(["native", "wasm", "reference"]);
+		expect(backends.map(({ name }: { name: string }) => name)).toEqual(["cuda", "native", "wasm", "reference"]);
 		expect(backends.find(({ name }: { name: string }) => name === chosen).flopsPerSecond).toBeGreaterThan(1e6);
 	});
 });

@@ -88,18 +88,20 @@ function metricsOf(run: string): Record<string, unknown>[] {
 		.trimEnd()
 		.split("\n");
 	return lines.map((line) => {
-		const { seconds, tokensPerSecond, gigaflopsPerSecond, ...rest } = JSON.parse(line);
-		expect([seconds, tokensPerSecond, gigaflopsPerSecond].every((value) => value >= 0)).toBe(true);
+		const { seconds, wallSeconds, tokensPerSecond, gigaflopsPerSecond, ...rest } = JSON.parse(line);
+		expect([seconds, wallSeconds, tokensPerSecond, gigaflopsPerSecond].every((value) => value >= 0)).toBe(true);
 		return rest;
 	});
 }
 
+/** The state beside the last checkpoint without what the clock and the process's memory say. */
 function stateOf(run: string): Record<string, unknown> {
-	const { seconds, ...state } = JSON.parse(
+	const { seconds, costs, ...state } = JSON.parse(
 		readFileSync(join(folder, run, "checkpoints", `step-${steps}`, "state.json"), "utf8"),
 	);
-	expect(seconds).toBeGreaterThan(0);
-	return state;
+	const { wallSeconds, runtimeBytes, processBytes, ...counted } = costs;
+	expect([seconds, wallSeconds, runtimeBytes, processBytes].every((value) => value > 0)).toBe(true);
+	return { ...state, counted };
 }
 
 describe.each(Object.entries(subjects))("%s", (name, flags) => {
