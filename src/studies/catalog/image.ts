@@ -110,8 +110,8 @@ const paper: StudyBudget = {
 		{
 			text: "The model has no more parameters than the paper's",
 			reading: { run: "recurrent", measure: "parameters" },
-			// The published figure is rounded to the hundred, and leaves out alpha.
-			rule: { kind: "near", value: 53_600, tolerance: 100 },
+			// Printed as 53.6 K: the weights are 53,664, and alpha is one more.
+			rule: { kind: "at-most", value: 53_700 },
 			published: 53_600,
 			source,
 		},
@@ -130,9 +130,9 @@ const paper: StudyBudget = {
 			source,
 		},
 		{
-			text: "The recurrent layer's loss is as published",
+			text: "The recurrent layer's loss is no higher than published",
 			reading: { run: "recurrent", measure: "loss" },
-			rule: { kind: "near", value: 1.631, tolerance: 0.03 },
+			rule: { kind: "at-most", value: 1.631 },
 			published: 1.631,
 			source,
 		},

