@@ -28,14 +28,15 @@ export const compareCommand: CommandBuilder = (io, _actions, done) =>
 		});
 
 async function compare(paths: readonly string[], out: string, json: boolean, io: Io): Promise<void> {
-	const [{ compareRuns }, { comparisonData: dataOf, comparisonReport }, { provenance, writeReport }] =
+	const [{ compareRuns }, { comparisonData: dataOf, comparisonReport }, { madeOf }, { provenance, writeReport }] =
 		await Promise.all([
 			import("../studies/compare.ts"),
 			import("../studies/compare-report.ts"),
+			import("../studies/results.ts"),
 			import("../report/index.ts"),
 		]);
 	const comparison = await compareRuns(paths);
-	const made = provenance(["compare", ...paths, "--out", out]);
+	const made = provenance(["compare", ...paths, "--out", out], { made: madeOf(comparison.runs) });
 	const report = writeReport(out, comparisonReport(comparison, made), "compare");
 	const data = dataOf(comparison);
 	if (json) io.out.write(`${JSON.stringify({ ...data, report })}\n`);

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { RivuletError } from "../base/errors.ts";
 import { columns } from "../base/format.ts";
+import type { Manifest } from "../studies/manifest.ts";
 import type { RunGroup, Study, StudyBudgetName } from "../studies/study.ts";
 import type { ConfigInput } from "../train/config.ts";
 import { type Io, interruptedStatus } from "./io.ts";
@@ -140,9 +141,12 @@ function reportCommand(io: Io, done: (status: number) => void): Command {
 				import("../studies/catalog/index.ts"),
 				import("../studies/manifest.ts"),
 			]);
-			const { study, budget } = readManifest(out);
-			const result = await report(findStudy(study), out, ["study", "run", study, "--budget", budget, "--out", out]);
-			io.out.write(json ? `${JSON.stringify({ study, budget, out, ...result })}\n` : resultText(result));
+			const manifest = readManifest(out);
+			const { budget } = manifest;
+			const study = findStudy(manifest.study);
+			const result = await report(study, out, commandWords(study.name, flagsOf(study, manifest, out)));
+			const words = { study: study.name, budget, out, ...result };
+			io.out.write(json ? `${JSON.stringify(words)}\n` : resultText(result));
 			done(0);
 		});
 }
@@ -160,13 +164,16 @@ interface Result {
 }
 
 async function report(study: Study, out: string, words: readonly string[]): Promise<Result> {
-	const [{ readFindings, studyReport }, { readManifest }, { provenance, writeReport }] = await Promise.all([
-		import("../studies/study-report.ts"),
-		import("../studies/manifest.ts"),
-		import("../report/index.ts"),
-	]);
+	const [{ readFindings, studyReport }, { readManifest }, { madeOf }, { provenance, readSections, writeReport }] =
+		await Promise.all([
+			import("../studies/study-report.ts"),
+			import("../studies/manifest.ts"),
+			import("../studies/results.ts"),
+			import("../report/index.ts"),
+		]);
 	const findings = await readFindings(study, readManifest(out), out);
-	const written = writeReport(out, await studyReport(study, findings, provenance(words)));
+	const made = provenance(words, { made: madeOf(findings.runs) });
+	const written = writeReport(out, await studyReport(study, findings, made, readSections(join(out, "report.json"))));
 	const claims = findings.judged.map(({ claim, ours, error, verdict }) => ({
 		claim: claim.text,
 		published: claim.published ?? null,
@@ -211,11 +218,23 @@ function absolute(path: string): string {
 	});
 }
 
+/** What a command would say that does all of a study's folder. */
+function flagsOf({ budgets }: Study, { budget, seeds, groups, overrides }: Manifest, out: string): RunFlags {
+	const { path = [], validation = [] } = overrides.data ?? {};
+	return {
+		...{ budget, out, "data.path": [path].flat(), "data.validation": [validation].flat() },
+		...(seeds === budgets[budget].seeds ? {} : { seeds }),
+		...(budget === "quick" && groups.includes("ablations") ? { with: "ablations" } : {}),
+		...{ backend: overrides.backend, threads: overrides.threads ?? undefined },
+	};
+}
+
 /** The command line in one canonical form, for the report. */
 function commandWords(name: string, flags: RunFlags): string[] {
 	const words = ["study", "run", name, "--budget", flags.budget];
 	const add = (flag: string, value: unknown) => {
-		if (value !== undefined) words.push(flag, ...(Array.isArray(value) ? value : [value]).map(String));
+		const values = [value ?? []].flat();
+		if (values.length > 0) words.push(flag, ...values.map(String));
 	};
 	for (const flag of ["seeds", "out", "with", "only", "data.path", "data.validation", "backend", "threads"] as const) {
 		add(`--${flag}`, flags[flag]);

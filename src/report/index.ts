@@ -5,6 +5,7 @@ export { reportHtml } from "./html.ts";
 export { reportJson } from "./json.ts";
 export { type ReportMarkdown, reportMarkdown } from "./markdown.ts";
 export { commandText, type ProvenanceOptions, provenance } from "./provenance.ts";
+export { readSections } from "./read.ts";
 export type { Block, Cell, Column, Provenance, Report, Section } from "./report.ts";
 export { chartSvg } from "./svg.ts";
 export { type WrittenReport, writeReport } from "./write.ts";

@@ -9,6 +9,9 @@ import { learnerOptions, modelConfig, openSubject, type Subject } from "../train
 import { RunFolder } from "../train/run.ts";
 import { loadWeights } from "../train/weights.ts";
 
+export const sampleTitle = "A sample";
+export const examplesTitle = "Examples of the validation split";
+
 const shown = 12;
 
 /** A section of examples of the run's best weights. */
@@ -24,7 +27,7 @@ export async function exampleSection(path: string): Promise<Section[]> {
 		if (!sample) return [];
 		return [
 			{
-				title: "A sample",
+				title: sampleTitle,
 				blocks: [{ kind: "code", text: sample, caption: "What the model wrote at its last evaluation." }],
 			},
 		];
@@ -33,7 +36,7 @@ export async function exampleSection(path: string): Promise<Section[]> {
 	const [batch] = subject.evaluationBatches(Math.min(shown, train.batch), 1, data.noise).batches;
 	const guesses = await predict(run, subject, batch);
 	const block = subject.outputs.kind === "class" ? images(batch, guesses) : recalls(batch, guesses);
-	return [{ title: "Examples of the validation split", blocks: [block] }];
+	return [{ title: examplesTitle, blocks: [block] }];
 }
 
 /** The likeliest class at every output. */

@@ -2,9 +2,10 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { expectObject, readJson } from "../base/json.ts";
+import type { Made } from "../base/made.ts";
 import { spentBudget } from "../train/budget.ts";
 import type { Config } from "../train/config.ts";
-import type { TrainSummary } from "../train/events.ts";
+import type { TrainMade, TrainSummary } from "../train/events.ts";
 import type { MetricsRecord } from "../train/metrics.ts";
 import { holdsRun, RunFolder } from "../train/run.ts";
 import type { PlannedRun } from "./plan.ts";
@@ -51,6 +52,8 @@ export interface SeedResult {
 	readonly loss: number | null;
 	readonly accuracy: number | null;
 	readonly curve: readonly CurvePoint[];
+	/** By what and where, if the run says. */
+	readonly made?: TrainMade;
 }
 
 /** The seeds of a configuration. */
@@ -114,6 +117,19 @@ export async function readSeed(path: string, seed: number): Promise<SeedResult> 
 		loss: full.length > 0 ? Math.min(...full.map(({ loss }) => loss)) : null,
 		accuracy: accuracies.length > 0 ? Math.max(...accuracies) : null,
 		curve,
+		...(summary?.made === undefined ? {} : { made: summary.made }),
+	};
+}
+
+/** By what and where runs were trained, for a report that may be written elsewhere and later; nothing where they do not say. */
+export function madeOf(runs: readonly RunResult[]): Partial<Omit<Made, "version">> {
+	const makers = runs.flatMap(({ seeds }) => seeds.flatMap(({ made }) => made ?? []));
+	if (makers.length === 0) return {};
+	const all = (text: (made: TrainMade) => string | null) =>
+		[...new Set(makers.flatMap((made) => text(made) ?? []))].join("; ");
+	return {
+		commit: all(({ commit }) => commit) || null,
+		machine: all(({ engine, machine }) => `${engine}, on ${machine}`),
 	};
 }
 

@@ -1,8 +1,9 @@
 /** The report of a study: what was claimed and what was found, curves, figures, samples, a look inside, how to do it again. */
 import { existsSync } from "node:fs";
+import { RivuletError } from "../base/errors.ts";
 import type { Block, Cell, Provenance, Report, Section } from "../report/index.ts";
 import { type Judged, judge, type Verdict } from "./claims.ts";
-import { exampleSection } from "./examples.ts";
+import { exampleSection, examplesTitle, sampleTitle } from "./examples.ts";
 import { lengthsSection, type RunLengths, readLengths } from "./lengths.ts";
 import { lookInside } from "./look-inside.ts";
 import type { Manifest } from "./manifest.ts";
@@ -34,8 +35,13 @@ export async function readFindings(study: Study, manifest: Manifest, out: string
 	};
 }
 
-/** @param out the study's folder */
-export async function studyReport(study: Study, findings: StudyFindings, provenance: Provenance): Promise<Report> {
+/** @param earlier sections of the report before this one, of which those are kept that can no longer be made */
+export async function studyReport(
+	study: Study,
+	findings: StudyFindings,
+	provenance: Provenance,
+	earlier: readonly Section[] = [],
+): Promise<Report> {
 	const { manifest, runs, judged, lengths } = findings;
 	const budget = study.budgets[manifest.budget];
 	const begun = runs.filter(({ seeds }) => seeds.length > 0);
@@ -53,7 +59,7 @@ export async function studyReport(study: Study, findings: StudyFindings, provena
 			},
 			...(asides.length === 0 ? [] : [asideSection(asides)]),
 			...lengthsSection(lengths),
-			...(subject ? await subjectSections(subject) : []),
+			...(subject ? await shownOrKept(subject, earlier) : []),
 			...failures(runs),
 		],
 		provenance,
@@ -72,6 +78,22 @@ function publicData({ name }: Study, { manifest, runs, judged, lengths }: StudyF
 function subjectOf({ subject }: Study, runs: readonly RunResult[]): SeedResult | undefined {
 	const seeds = runs.find(({ label }) => label === subject)?.seeds ?? [];
 	return seeds.find(({ ended }) => ended !== "unfinished" && ended !== "failed");
+}
+
+const insideTitle = "A look inside";
+const subjectTitles: readonly string[] = [sampleTitle, examplesTitle, insideTitle];
+
+/** What the trained weights show; where these or the data are not here, what the report before showed of them. */
+async function shownOrKept(subject: SeedResult, earlier: readonly Section[]): Promise<Section[]> {
+	try {
+		return await subjectSections(subject);
+	} catch (error) {
+		if (!(error instanceof RivuletError)) throw error;
+		const kept = earlier.filter(({ title }) => subjectTitles.includes(title));
+		if (kept.length > 0) return kept;
+		const markdown = "The trained weights, or the data, are not where the report was written.";
+		return [{ title: insideTitle, blocks: [{ kind: "text", markdown }] }];
+	}
 }
 
 async function subjectSections({ path, seed }: SeedResult): Promise<Section[]> {
@@ -104,7 +126,7 @@ async function subjectSections({ path, seed }: SeedResult): Promise<Section[]> {
 			caption: `First layer, block ${block}, mean over the heads: where each new token looks. Left of column ${window + 1}: the state.`,
 		},
 	];
-	return [...sections, { title: "A look inside", blocks }];
+	return [...sections, { title: insideTitle, blocks }];
 }
 
 function levels(runs: readonly RunResult[]) {

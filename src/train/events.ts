@@ -1,4 +1,5 @@
 /** What a trainer tells its caller while it works, and at the end. The trainer neither prints nor knows who listens. */
+import type { Made } from "../base/made.ts";
 import type { Costs } from "./account.ts";
 import type { BudgetName } from "./budget.ts";
 
@@ -82,4 +83,12 @@ export interface TrainSummary extends Costs {
 	readonly flopsPerSecond: number;
 	/** Text that the trained model wrote, where the task has text. */
 	readonly sample?: string;
+	/** By what and where, in its last session; older summaries do not say. */
+	readonly made?: TrainMade;
+}
+
+/** By what and where a run was trained. */
+export interface TrainMade extends Made {
+	/** What it ran on, in words: "cuda, NVIDIA H100 80GB HBM3, tf32". */
+	readonly engine: string;
 }

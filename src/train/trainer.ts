@@ -2,6 +2,7 @@
  * The training loop: batches to steps, evaluations, checkpoints, the end. What is learned is prepare.ts's subject, what a step is
  * learner.ts's, where things are kept run.ts's.
  */
+import { made } from "../base/made.ts";
 import { createRuntime } from "../engine/backends/index.ts";
 import { createModel, describeModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
@@ -349,6 +350,7 @@ class Trainer {
 			tokensPerSecond: this.#worked.tokens / this.#worked.seconds || 0,
 			flopsPerSecond: this.#worked.flops / this.#worked.seconds || 0,
 			...(this.#lastSample === undefined ? {} : { sample: this.#lastSample }),
+			made: { ...made(), engine: this.#learner.session.runtime.description },
 		};
 	}
 

@@ -78,4 +78,6 @@ test("Ctrl-C ends with 130, what is there is reported, and report writes it agai
 	expect([again.status, again.err]).toEqual([0, ""]);
 	expect(again.out).toMatch(/^not measured .* All symbols are recalled at full noise$/m);
 	expect(existsSync(join(out, "report.html"))).toBe(true);
+	const { provenance } = JSON.parse(readFileSync(join(out, "report.json"), "utf8"));
+	expect(provenance.command).toBe("rivulet study run copy --budget quick --out …/stopped");
 });

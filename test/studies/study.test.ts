@@ -3,10 +3,12 @@ import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { made } from "../../src/base/made.ts";
 import { RandomSequence } from "../../src/base/random.ts";
 import { findStudy, studies } from "../../src/studies/catalog/index.ts";
 import { readManifest } from "../../src/studies/manifest.ts";
 import { planRuns } from "../../src/studies/plan.ts";
+import { madeOf } from "../../src/studies/results.ts";
 import { type RunStudyOptions, runStudy, type StudyEvent } from "../../src/studies/run-study.ts";
 import type { RunGroup, Study } from "../../src/studies/study.ts";
 import { readFindings, studyReport } from "../../src/studies/study-report.ts";
@@ -157,6 +159,26 @@ describe("ablations", () => {
 			expect.arrayContaining(["Ablations", "Beyond the training length"]),
 		);
 	});
+});
+
+test("where the weights are gone, the report keeps what they showed, or says that it cannot show it", async () => {
+	const image = findStudy("image");
+	const there = options(image, "gone", { only: "recurrent" });
+	await runStudy(image, there);
+	const { report } = await reportOf(image, there.out);
+	const shown = report.sections.slice(-2);
+	expect(shown.map(({ title }) => title)).toEqual(["Examples of the validation split", "A look inside"]);
+	rmSync(join(there.out, "runs", "recurrent-seed1", "checkpoints"), { recursive: true });
+	const findings = await readFindings(image, readManifest(there.out), there.out);
+	const kept = await studyReport(image, findings, provenance, report.sections);
+	expect(kept.sections.slice(-2)).toEqual(shown);
+	const without = await studyReport(image, findings, provenance);
+	expect(JSON.stringify(without.sections.at(-1))).toContain("are not where the report was written");
+	expect(madeOf(findings.runs)).toEqual({
+		commit: made().commit,
+		machine: expect.stringContaining(`, on ${made().machine}`),
+	});
+	expect(madeOf([])).toEqual({});
 });
 
 describe("what goes wrong", () => {
