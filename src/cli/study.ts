@@ -58,7 +58,9 @@ function listText({ name, question, needs, budgets }: Study): string {
 	const lines = [question, ...(needs === null ? [] : brings[needs])];
 	for (const [budget, { note, seeds, runs }] of Object.entries(budgets)) {
 		const main = runs.filter(({ group }) => group === "main").length;
-		lines.push(`${budget.padEnd(7)} ${main} runs and ${runs.length - main} ablations, ${seeds} seeds: ${note}`);
+		lines.push(
+			`${budget.padEnd(7)} ${main} runs and ${runs.length - main} ablations, ${seeds === 1 ? "1 seed" : `${seeds} seeds`}: ${note}`,
+		);
 	}
 	return `${columns([[name, lines[0]], ...lines.slice(1).map((line) => ["", line])])}\n`;
 }
