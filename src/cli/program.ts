@@ -42,6 +42,10 @@ const commands: Readonly<Record<string, Entry>> = {
 		load: async () => (await import("./plan.ts")).planCommand,
 	},
 	fit: { summary: "fit a scaling law to a table of runs", load: async () => (await import("./fit.ts")).fitCommand },
+	sweep: {
+		summary: "find your text's own scaling law by a ladder of small runs",
+		load: async () => (await import("./sweep.ts")).sweepCommand,
+	},
 	corpus: {
 		summary: "measure a text: what the scaling laws ask of it",
 		load: async () => (await import("./corpus.ts")).corpusCommand,

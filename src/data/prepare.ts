@@ -30,6 +30,8 @@ export interface TextOptions {
 	readonly length: number;
 	/** Share of the tokens kept for validation, from the end; unused where there is a validation text. */
 	readonly split: number;
+	/** Tokens of the training part that are used, from its beginning; null or more than there are: all. */
+	readonly limit?: number | null;
 	/** Folder for tokenised texts; default: see `cacheFolder`. */
 	readonly cache?: string;
 	readonly onProgress?: ProgressListener;
@@ -144,13 +146,20 @@ async function prepare(
 	const tokens = await openTokens(sources, digest, tokenizer, folder, onProgress);
 	if (held !== undefined) {
 		const validation = await openTokens(held, heldDigest!, tokenizer, folder, onProgress);
-		return { task: new TextTask(tokens, validation, length), tokenizer, train: tokens, validation };
+		const train = limited(tokens, options.limit, tokenizer);
+		return { task: new TextTask(train, validation, length), tokenizer, train, validation };
 	}
 	const kept = tokens.length - Math.max(Math.min(2, tokens.length), Math.round(tokens.length * split));
 	const heldBytes = countBytes(tokens, kept, tokens.length, byteLengths(tokenizer));
-	const train = slice(tokens, 0, kept, tokens.bytes - heldBytes);
+	const train = limited(slice(tokens, 0, kept, tokens.bytes - heldBytes), options.limit, tokenizer);
 	const validation = slice(tokens, kept, tokens.length, heldBytes);
 	return { task: new TextTask(train, validation, length), tokenizer, train, validation };
+}
+
+/** The first `limit` tokens of a text. */
+function limited(tokens: TokenFile, limit: number | null | undefined, tokenizer: Tokenizer): TokenFile {
+	if (limit === null || limit === undefined || limit >= tokens.length) return tokens;
+	return slice(tokens, 0, limit, countBytes(tokens, 0, limit, byteLengths(tokenizer)));
 }
 
 async function digestSome(sources: readonly TextSource[], onProgress?: ProgressListener): Promise<TextDigest> {

@@ -127,7 +127,7 @@ const isFailedRun = (error: unknown): error is RivuletError =>
 	error instanceof RivuletError && ["training-diverged", "study-reference"].includes(error.code);
 
 /** The summary of a finished run of exactly this configuration. */
-function summaryOfSame(path: string, config: Config): TrainSummary | undefined {
+export function summaryOfSame(path: string, config: Config): TrainSummary | undefined {
 	const summary = finishedSummary(path, config);
 	if (!summary) return undefined;
 	const differing = differences(RunFolder.open(path).config, config);

@@ -231,6 +231,9 @@ function checkData(data: Config["data"], refuse: Refuse): void {
 			"leave one of them out",
 		);
 	}
+	if (data.limit !== null && !["text", "tales"].includes(data.task)) {
+		refuse(`data.limit is for texts, and data.task is ${data.task}`, "leave it out");
+	}
 	if (isCopyTask(data.task) && data.length !== data.noise + 32) {
 		refuse(
 			`data.length ${data.length} does not fit data.task ${data.task}: 16 symbols, data.noise ${data.noise}, 16 markers`,

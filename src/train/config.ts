@@ -50,6 +50,10 @@ const data = z.strictObject({
 	split: key(z.number().positive().lt(1).default(0.1), {
 		description: "share of the text kept for validation, taken from its end",
 	}),
+	limit: key(orNone(count(2)), {
+		description: "use only so much of the training part, from its beginning; what is validated on stays the same",
+		unit: "tokens",
+	}),
 	task: key(z.enum(["text", "tales", "copy", "selective-copy", "image"]).default("text"), {
 		description: "what is learned: your text, the built-in tales, one of the memory tasks, or classes of images",
 		common: true,

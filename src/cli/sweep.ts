@@ -1,0 +1,127 @@
+/** `rivulet sweep`: a ladder of small runs on a corpus, the law fitted to them, and what it says. */
+import { join, resolve } from "node:path";
+import { Command, Option } from "commander";
+import { RivuletError } from "../base/errors.ts";
+import { type Architecture, architectures } from "../studies/sweep/ladder.ts";
+import type { SweepRequest } from "../studies/sweep/sweep-folder.ts";
+import type { ConfigInput } from "../train/config.ts";
+import { type Io, interruptedStatus } from "./io.ts";
+import { decimal, integer } from "./options.ts";
+import type { CommandBuilder } from "./program.ts";
+import { SweepPrinter } from "./sweep-printer.ts";
+
+const examples = `
+The budget is for all runs together: speeds are measured first, then every run takes as many steps as the budget pays.
+A sweep goes on where it stopped: give the same command again. Ctrl-C saves and ends with status 130.
+
+Examples:
+  rivulet sweep                                            the built-in corpus, an hour
+  rivulet sweep --data.path notes.txt --budget-minutes 30 --out sweeps/notes
+  rivulet sweep --data.path notes.txt --architectures recurrent --sizes 4 --seeds 2
+  rivulet plan --data.path notes.txt --sweep sweeps/notes --budget-hours 1`;
+
+interface SweepFlags {
+	readonly architectures: readonly Architecture[];
+	readonly sizes: number;
+	readonly dataSizes: number;
+	readonly seeds: number;
+	readonly budgetMinutes: number;
+	readonly steps?: number;
+	readonly within: number;
+	readonly bootstrap: number;
+	readonly out?: string;
+	readonly only?: string;
+	readonly json?: boolean;
+	readonly backend?: ConfigInput["backend"];
+	readonly threads?: number;
+	readonly "data.path"?: readonly string[];
+	readonly "data.tokenizer": SweepRequest["tokenizer"];
+}
+
+export const sweepCommand: CommandBuilder = (io, _actions, done) => {
+	const positive = (flag: string) => decimal(flag, "a number above zero", (value) => value > 0);
+	return new Command("sweep")
+		.description("Find your corpus's own scaling law: a ladder of small runs, the law fitted to them, a report.")
+		.option("--data.path <path...>", "text: files, folders, globs (default: the built-in corpus)")
+		.addOption(
+			new Option("--data.tokenizer <name>", "characters, bytes, GPT-2's vocabulary, byte pairs")
+				.choices(["char", "byte", "gpt2", "bpe"])
+				.default("char"),
+		)
+		.option("--sizes <n>", "model sizes", integer("--sizes", 1), 5)
+		.option("--data-sizes <n>", "amounts of text", integer("--data-sizes", 1), 4)
+		.option("--architectures <names>", `of ${architectures.join(",")}`, kinds, [...architectures])
+		.option("--budget-minutes <n>", "minutes that all runs together may take", positive("--budget-minutes"), 60)
+		.option("--steps <n>", "steps of the longest run, instead of a budget", integer("--steps", 1))
+		.option("--seeds <n>", "runs of each size and amount", integer("--seeds", 1), 1)
+		.option(
+			"--within <percent>",
+			"distance from the best loss that a model may have to count as enough",
+			positive("--within"),
+			2,
+		)
+		.option("--bootstrap <n>", "samples of the runs that intervals come from", integer("--bootstrap", 0), 400)
+		.option("--out <folder>", "folder of the sweep (default sweeps/CORPUS)")
+		.option("--only <pattern>", "only runs of the ladder of this name; * stands for anything")
+		.option("--backend <name>", "engine backend (default auto)")
+		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
+		.option("--json", "end with one line of JSON on standard output")
+		.option("--debug", "show stack traces of errors")
+		.addHelpText("after", examples)
+		.action(async (flags: SweepFlags) => done(await sweep(flags, io)));
+};
+
+async function sweep(flags: SweepFlags, io: Io): Promise<number> {
+	const { runSweep } = await import("../studies/sweep/run-sweep.ts");
+	const request = requestOf(flags);
+	const out = flags.out ?? join("sweeps", request.path.length > 0 ? "text" : "tales");
+	const signal = io.interrupt();
+	const printer = new SweepPrinter(io, flags.json === true);
+	const stopping = () => printer.note("stopping after this step and saving; Ctrl-C again stops at once");
+	signal.addEventListener("abort", stopping);
+	try {
+		const outcome = await runSweep({
+			...{ out, request, only: flags.only, engine: engineOf(flags), signal },
+			onEvent: (event) => printer.handle(event),
+		});
+		printer.end();
+		return outcome.ended === "interrupted" ? interruptedStatus(signal) : 0;
+	} finally {
+		printer.end();
+		signal.removeEventListener("abort", stopping);
+	}
+}
+
+function requestOf(flags: SweepFlags): SweepRequest {
+	const { sizes, dataSizes, seeds, budgetMinutes } = flags;
+	return {
+		path: (flags["data.path"] ?? []).map(absolute),
+		tokenizer: flags["data.tokenizer"],
+		architectures: [...flags.architectures],
+		...{ sizes, dataSizes, seeds, budgetMinutes },
+		steps: flags.steps ?? null,
+	};
+}
+
+function engineOf({ backend, threads }: SweepFlags): Pick<ConfigInput, "backend" | "threads"> {
+	return { ...(backend === undefined ? {} : { backend }), ...(threads === undefined ? {} : { threads }) };
+}
+
+function absolute(path: string): string {
+	if (path !== "-") return resolve(path);
+	throw new RivuletError("usage", "a sweep reads its text many times, and standard input (-) can be read once", {
+		hint: "put it into a file: --data.path FILE",
+		exitStatus: 2,
+	});
+}
+
+/** "recurrent,transformer" as names, each once, in the order of the ladder. */
+function kinds(value: string): Architecture[] {
+	const names = value.split(",").map((name) => name.trim());
+	const unknown = names.find((name) => !(architectures as readonly string[]).includes(name));
+	if (unknown === undefined) return architectures.filter((kind) => names.includes(kind));
+	throw new RivuletError("option-value", `--architectures: unknown architecture "${unknown}"`, {
+		hint: `there are ${architectures.join(" and ")}, separated by a comma`,
+		exitStatus: 2,
+	});
+}
