@@ -9,15 +9,15 @@ export type Architecture = (typeof architectures)[number];
 export const batch = 16;
 export const length = 128;
 /** Tokens of the validation split that an evaluation reads: the first so many, the same for all runs. */
-const evaluationTokens = 32_768;
+const evaluationTokens = 65_536;
 /** Evaluations on the way; the best one counts. */
-const evaluations = 12;
+const evaluations = 16;
 /** Columns of a head; widths are its multiples. */
 const headWidth = 16;
 const leastWidth = 16;
 const mostWidth = 96;
-/** Most passes over a run's text: tokens repeated more often teach next to nothing (Muennighoff et al., R* = 15). */
-const mostPasses = 32;
+/** Most passes over a run's text: by then even the smallest model has its best loss behind it, or nearly. */
+const mostPasses = 100;
 /** Between two neighbouring amounts of text. */
 const mostRatio = 4;
 const leastRatio = 1.5;
