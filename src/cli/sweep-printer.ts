@@ -41,6 +41,13 @@ export class SweepPrinter {
 		}
 	}
 
+	fitting(kind: string, done: number, total: number): void {
+		this.#progress.update([
+			["fit", kind],
+			["bootstrap", `${done} of ${total}`],
+		]);
+	}
+
 	note(text: string): void {
 		this.#progress.print(`note: ${text}`);
 	}

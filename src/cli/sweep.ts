@@ -1,9 +1,10 @@
 /** `rivulet sweep`: a ladder of small runs on a corpus, the law fitted to them, and what it says. */
-import { join, resolve } from "node:path";
+import { basename, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { RivuletError } from "../base/errors.ts";
 import { type Architecture, architectures } from "../studies/sweep/ladder.ts";
-import type { SweepRequest } from "../studies/sweep/sweep-folder.ts";
+import type { SweepRunOutcome } from "../studies/sweep/run-sweep.ts";
+import type { SweepManifest, SweepRequest } from "../studies/sweep/sweep-folder.ts";
 import type { ConfigInput } from "../train/config.ts";
 import { type Io, interruptedStatus } from "./io.ts";
 import { decimal, integer } from "./options.ts";
@@ -63,7 +64,11 @@ export const sweepCommand: CommandBuilder = (io, _actions, done) => {
 		.option("--bootstrap <n>", "samples of the runs that intervals come from", integer("--bootstrap", 0), 400)
 		.option("--out <folder>", "folder of the sweep (default sweeps/CORPUS)")
 		.option("--only <pattern>", "only runs of the ladder of this name; * stands for anything")
-		.option("--backend <name>", "engine backend (default auto)")
+		.addOption(
+			new Option("--backend <name>", "engine backend (default auto)").choices([
+				...["auto", "cuda", "native", "wasm", "reference"],
+			]),
+		)
 		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
 		.option("--json", "end with one line of JSON on standard output")
 		.option("--debug", "show stack traces of errors")
@@ -84,12 +89,53 @@ async function sweep(flags: SweepFlags, io: Io): Promise<number> {
 			...{ out, request, only: flags.only, engine: engineOf(flags), signal },
 			onEvent: (event) => printer.handle(event),
 		});
-		printer.end();
-		return outcome.ended === "interrupted" ? interruptedStatus(signal) : 0;
+		if (outcome.ended === "interrupted" || outcome.manifest === null) {
+			printer.end();
+			if (flags.json) io.out.write(`${JSON.stringify({ out, ended: "interrupted", done: outcome.outcomes.length })}\n`);
+			return interruptedStatus(signal);
+		}
+		await report(outcome.manifest, outcome.outcomes, flags, { out, io, printer });
+		return 0;
 	} finally {
 		printer.end();
 		signal.removeEventListener("abort", stopping);
 	}
+}
+
+/** Fit what the runs came to, write the report, and say the main points. */
+async function report(
+	manifest: SweepManifest,
+	outcomes: readonly SweepRunOutcome[],
+	flags: SweepFlags,
+	{ out, io, printer }: { readonly out: string; readonly io: Io; readonly printer: SweepPrinter },
+): Promise<void> {
+	const [{ fitSweep }, { sweepData, sweepReport, summaryText }, { measureWords }, { provenance, writeReport }] =
+		await Promise.all([
+			import("../studies/sweep/fit-sweep.ts"),
+			import("../studies/sweep/sweep-report.ts"),
+			import("../studies/sweep/word-growth.ts"),
+			import("../report/index.ts"),
+		]);
+	const findings = fitSweep(outcomes, {
+		...{ within: flags.within / 100, bootstrap: flags.bootstrap },
+		onProgress: (kind, done, total) => printer.fitting(kind, done, total),
+	});
+	const { path } = manifest.request;
+	const name = path.length > 0 ? path.map((file) => basename(file)).join(", ") : "the built-in corpus";
+	const results = { name, manifest, outcomes, findings, heaps: await measureWords(manifest) };
+	printer.end();
+	const written = writeReport(out, sweepReport(results, provenance(commandWords(flags))));
+	if (flags.json) {
+		const { runs: _runs, laws, ...data } = sweepData(results, manifest);
+		const short = laws.map(({ samples, ...law }) => ({ ...law, bootstrap: samples.length }));
+		io.out.write(`${JSON.stringify({ out, ended: "done", ...data, laws: short, report: written })}\n`);
+		return;
+	}
+	const warnings = findings.fits.flatMap(({ kind, warnings: list }) => list.map((text) => `warning: ${kind}: ${text}`));
+	const files = `report  ${written.html}\n        ${written.markdown}\n        ${written.json}`;
+	io.out.write(
+		`\n${[summaryText(results).replaceAll("**", ""), warnings.join("\n"), files].filter(Boolean).join("\n\n")}\n`,
+	);
 }
 
 function requestOf(flags: SweepFlags): SweepRequest {
@@ -124,4 +170,22 @@ function kinds(value: string): Architecture[] {
 		hint: `there are ${architectures.join(" and ")}, separated by a comma`,
 		exitStatus: 2,
 	});
+}
+
+/** The command line that makes the report again. */
+function commandWords(flags: SweepFlags): string[] {
+	const words = ["sweep"];
+	const add = (flag: string, value: unknown) => {
+		if (value !== undefined) words.push(flag, ...(Array.isArray(value) ? value : [value]).map(String));
+	};
+	for (const flag of ["data.path", "data.tokenizer"] as const) add(`--${flag}`, flags[flag]);
+	add("--sizes", flags.sizes);
+	add("--data-sizes", flags.dataSizes);
+	add("--architectures", flags.architectures.join(","));
+	if (flags.steps === undefined) add("--budget-minutes", flags.budgetMinutes);
+	else add("--steps", flags.steps);
+	for (const flag of ["seeds", "within", "bootstrap", "out", "only", "backend", "threads"] as const) {
+		add(`--${flag}`, flags[flag]);
+	}
+	return words;
 }

@@ -13,11 +13,11 @@ const evaluationTokens = 65_536;
 /** Evaluations on the way; the best one counts. */
 const evaluations = 16;
 /** Columns of a head; widths are its multiples. */
-const headWidth = 16;
+export const headWidth = 16;
 const leastWidth = 16;
 const mostWidth = 96;
 /** Most passes over a run's text: by then even the smallest model has its best loss behind it, or nearly. */
-const mostPasses = 100;
+export const mostPasses = 100;
 /** Between two neighbouring amounts of text. */
 const mostRatio = 4;
 const leastRatio = 1.5;

@@ -26,7 +26,7 @@ import {
 	runName,
 	type SweepRun,
 } from "./ladder.ts";
-import { findSweep, runPath, type SweepManifest, type SweepRequest, writeSweep } from "./sweep-folder.ts";
+import { dataOf, findSweep, runPath, type SweepManifest, type SweepRequest, writeSweep } from "./sweep-folder.ts";
 
 /** What a sweep tells while it works. */
 export type SweepEvent =
@@ -91,18 +91,16 @@ class Sweep {
 	readonly #base: ConfigInput;
 
 	constructor(options: SweepOptions) {
-		const { path, tokenizer } = options.request;
 		this.#options = options;
 		this.#emit = options.onEvent ?? (() => {});
-		const source = path.length > 0 ? { path: [...path], task: "text" as const } : { task: "tales" as const };
-		this.#base = { ...options.engine, data: { ...source, tokenizer } };
+		this.#base = { ...options.engine, data: dataOf(options.request) };
 	}
 
 	/** The manifest of the folder, or a new one: how long the text is, how fast the sizes are, what ladder follows. */
 	async begin(): Promise<SweepManifest> {
 		const { out, request } = this.#options;
 		const known = findSweep(out, request);
-		const subject = await openSubject(defineConfig(mergeInputs(this.#base, { data: { length: 1 } })));
+		const subject = await openSubject(defineConfig(this.#base));
 		const trainTokens = subject.text!.train.length;
 		if (known && known.trainTokens !== trainTokens) {
 			throw new RivuletError(

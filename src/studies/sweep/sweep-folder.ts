@@ -5,6 +5,7 @@ import { z } from "zod";
 import { RivuletError } from "../../base/errors.ts";
 import { makeFolder, writeJson } from "../../base/files.ts";
 import { readJson } from "../../base/json.ts";
+import type { ConfigInput } from "../../train/config.ts";
 import { architectures } from "./ladder.ts";
 
 const version = 1;
@@ -44,6 +45,12 @@ const schema = z.object({
 /** What a sweep was asked; the same in every call for its folder. */
 export type SweepRequest = z.output<typeof requestSchema>;
 export type SweepManifest = Omit<z.output<typeof schema>, "version">;
+
+/** What a sweep learns from, as a configuration says it; any text is long enough, for the ladder has its own check. */
+export function dataOf({ path, tokenizer }: SweepRequest): ConfigInput["data"] {
+	const source = path.length > 0 ? { path: [...path], task: "text" as const } : { task: "tales" as const };
+	return { ...source, tokenizer, length: 1 };
+}
 
 const pathOf = (out: string) => join(out, "sweep.json");
 export const runPath = (out: string, name: string) => join(out, "runs", name);
