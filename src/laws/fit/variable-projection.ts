@@ -78,7 +78,8 @@ export function fitProjection(runs: Runs, options: ProjectionOptions = {}): Proj
 }
 
 function multiples(low: number, high: number, spacing: number): number[] {
-	const first = Math.round(low / spacing);
+	// No exponent of zero: its term could not be told from E.
+	const first = Math.max(1, Math.round(low / spacing));
 	const last = Math.round(high / spacing);
 	// Divided by a whole number where it is one: 0.34 rather than 0.34000000000000002.
 	const per = 1 / spacing;
