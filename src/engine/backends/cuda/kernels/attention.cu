@@ -1,6 +1,6 @@
 // Causal attention of windows of rows and its gradient, on tensor cores. A warp has 16 rows of queries (or of keys) of one head of
-// one window and goes over the keys (or queries) it meets, 32 (16) at a time; nothing of n x n size is stored, but for windows so
-// small that shared memory holds it. Keys are numbered with the prefix first.
+// one window and goes over the keys (or queries) it meets, 32 (16) at a time; nothing of n x n size is stored. Keys are numbered with
+// the prefix first. Smaller windows are attention_small.cu's.
 //
 // Compiled with HEAD, the columns of a head rounded up to 8, 16 or a multiple of 32; WHOLE, 1 where that is their number and operands
 // lie at multiples of 16 bytes; PASSES of products (common.cuh).
@@ -320,11 +320,9 @@ __device__ __forceinline__ void slopesOf(float (&d)[4][4], float (&keep)[4][4], 
 }
 
 // Where the gradient of queries leaves what the gradient of keys wants: per row the logarithm (base 2) of the softmax's denominator
-// and the mean slope; or, for small windows, weights and slopes themselves in shared memory.
+// and the mean slope.
 struct Left {
     float *log, *mean;
-    float *weights, *slopes;
-    int stride;
 };
 
 // dq of rows top..top + 15.
@@ -363,7 +361,7 @@ __device__ __forceinline__ void queriesGrad(const Matrix& q, const Matrix& kv, c
         mean[half] = quadSum(mean[half]) / total;
         log[half] = run.top[half] + log2f(total);
         int i = top + at.g + 8 * half;
-        if (left.log && at.t == 0 && i < at.n) left.log[i] = log[half], left.mean[i] = mean[half];
+        if (at.t == 0 && i < at.n) left.log[i] = log[half], left.mean[i] = mean[half];
     }
     float sum[STEPS][4] = {};
     // Backwards: the last chunk is still at hand.
@@ -376,11 +374,6 @@ __device__ __forceinline__ void queriesGrad(const Matrix& q, const Matrix& kv, c
             for (int e = 0; e < 4; e++) {
                 float weight = exp2f(s[tile][e] - log[e >> 1]);
                 w[e] = weight * (d[tile][e] - mean[e >> 1]) * plain;
-                int i = top + at.g + 8 * (e >> 1);
-                if (left.weights) {
-                    left.weights[i * left.stride + j + (e & 1)] = i < at.n ? weight * keep[tile][e] : 0;
-                    left.slopes[i * left.stride + j + (e & 1)] = i < at.n ? w[e] : 0;
-                }
             }
             addOuter(sum, w, keyRow(kv, prefix, at, j), keyRow(kv, prefix, at, j + 1), at);
         }
@@ -413,36 +406,6 @@ __device__ __forceinline__ void storeKeys(
     }
 }
 
-// Windows whose weights fit shared memory: a block per head of a window. Shared: weights, then slopes, rows of `stride` words,
-// stride = 4 more than a multiple of 32, so that reading columns meets no two lanes in one bank.
-extern "C" __global__ void __launch_bounds__(256) attentionGradSmall(Matrix q, Matrix kv, Matrix prefix, Matrix dout,
-    Matrix dq, Matrix queriesCopy, int onlyQueries, Matrix dkv, Matrix keysCopy, int onlyKeys, Matrix dprefix, int windows, int heads, int stride, float p, int id, int sequences, const JobState* job, int firstSequence)
-{
-    DYNAMIC_SHARED(float, shared);
-    const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
-    const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
-    int rows = (at.n + 15) / 16 * 16, step = (blockDim.x >> 5) * 16, begin = (threadIdx.x >> 5) * 16;
-    const Left left = {nullptr, nullptr, shared, shared + rows * stride, stride};
-    for (int top = begin; top < rows; top += step) queriesGrad(q, kv, prefix, dout, {dq, queriesCopy, onlyQueries}, mask, top, left, at);
-    __syncthreads();
-    for (int top = begin; top < at.keys(); top += step) {
-        float keys[STEPS][4] = {}, values[STEPS][4] = {};
-        for (int i = max(0, top - at.m) / 16 * 16; i < rows; i += 8) {
-            float w[4], d[4];
-#pragma unroll
-            for (int e = 0; e < 4; e++) {
-                int place = (i + 2 * at.t + (e & 1)) * stride + top + at.g + 8 * (e >> 1);
-                w[e] = left.weights[place];
-                d[e] = left.slopes[place];
-            }
-            int i0 = i + 2 * at.t;
-            addOuter(values, w, queryRow(dout, at, i0), queryRow(dout, at, i0 + 1), at);
-            addOuter(keys, d, queryRow(q, at, i0), queryRow(q, at, i0 + 1), at);
-        }
-        storeKeys({dkv, keysCopy, onlyKeys}, dprefix, top, keys, values, at);
-    }
-}
-
 // Windows of any size, first the queries. Blocks as of `attention`; log and mean hold a word for each row of each head.
 extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq, Matrix copy,
     int only, float* log, float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
@@ -452,7 +415,7 @@ extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q,
     int top = ((at.n + 15) / 16 - 1 - (int)(blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5))) * 16;
     if (top < 0) return;
     long long offset = (long long)blockIdx.x * at.n;
-    const Left left = {log + offset, mean + offset, nullptr, nullptr, 0};
+    const Left left = {log + offset, mean + offset};
     queriesGrad(q, kv, prefix, dout, {dq, copy, only}, mask, top, left, at);
 }
 

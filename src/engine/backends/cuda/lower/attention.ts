@@ -79,12 +79,39 @@ function resultOf(y: Operand, context: LowerContext): Argument[] {
 	return [matrix(y), ...halfOf(y, context)];
 }
 
+/** Keys of a window that a block can hold, and bytes that leave room for two blocks or more. */
+const mostKeys = 128;
+const mostShared = 96 << 10;
+
+/** One block for each head of each window, if it can hold so many matrices of queries, keys and values, and so many of scores. */
+function small(
+	kernel: string,
+	[queries, scores]: readonly [number, number],
+	threads: number,
+	{ units, rows, keys, defines }: Sizes,
+	args: Launch["args"],
+	{ label }: Instruction,
+): Launch | null {
+	const [heldRows, heldKeys] = [rows, keys].map((count) => Math.ceil(count / tile) * tile);
+	const { HEAD: head } = defines;
+	const stride = head === 8 ? 8 : head + 8;
+	const shared = 4 * ((queries * heldRows + 2 * heldKeys) * stride + scores * heldRows * (heldKeys + 4));
+	if (keys > mostKeys || shared > mostShared) return null;
+	const turns = Math.ceil(Math.ceil(keys / 4) / 8);
+	const [grid, block] = [[units, 1, 1] as const, [threads, 1, 1] as const];
+	const all = { ...defines, TURNS: turns };
+	return { kind: "kernel", file: "attention_small", kernel, defines: all, grid, block, shared, args, label };
+}
+
 const attention: Lowering = (instruction, context) => {
 	const { inputs, outputs, attributes } = instruction;
 	const sizes = sizesOf(instruction, context);
 	const args = [...inputs.map(matrix), ...resultOf(operand(outputs, 0), context)];
-	const rest = [int(attributes.windows), int(attributes.heads), ...dropoutOf(attributes)];
-	return [tiled("attention", sizes.rows, sizes, [...args, ...rest], instruction)];
+	args.push(int(attributes.windows), int(attributes.heads), ...dropoutOf(attributes));
+	return [
+		small("attentionSmall", [1, 1], 128, sizes, args, instruction) ??
+			tiled("attention", sizes.rows, sizes, args, instruction),
+	];
 };
 
 const attentionGrad: Lowering = (instruction, context) => {
@@ -95,18 +122,9 @@ const attentionGrad: Lowering = (instruction, context) => {
 	const dprefix = matrix(outputs[2] ?? null);
 	const split = [int(attributes.windows), int(attributes.heads)];
 	const dropout = dropoutOf(attributes);
-	const stride = Math.ceil(sizes.keys / 32) * 32 + 4;
-	const shared = 4 * 2 * Math.ceil(sizes.rows / tile) * tile * stride;
-	if (shared <= 48 << 10) {
-		const warps = Math.min(8, Math.ceil(sizes.keys / tile));
-		const args = [...given, ...dq, ...dkv, dprefix, ...split, int(stride), ...dropout];
-		const { units, defines } = sizes;
-		const [grid, block] = [[units, 1, 1] as const, [32 * warps, 1, 1] as const];
-		const { label } = instruction;
-		return [
-			{ kind: "kernel", file: "attention", kernel: "attentionGradSmall", defines, grid, block, shared, args, label },
-		];
-	}
+	const all = [...given, ...dq, ...dkv, dprefix, ...split, ...dropout];
+	const together = small("attentionSmallGrad", [2, 2], 256, sizes, all, instruction);
+	if (together) return [together];
 	const [log, mean] = [0, 1].map(() => pointer(context.scratch(sizes.units, sizes.rows)));
 	const queries = [...given, ...dq, log, mean, ...split, ...dropout];
 	const keys = [...given, ...dkv, dprefix, log, mean, ...split, ...dropout];
