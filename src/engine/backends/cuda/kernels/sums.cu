@@ -1,4 +1,4 @@
-// Sums over rows and over everything, in an order that sizes alone decide; scatter-add; the optimiser.
+// Sums over rows and over everything, in an order that sizes alone decide; the optimiser.
 #include "common.cuh"
 
 // y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`. Blocks of
@@ -31,14 +31,16 @@ __device__ float blockSum(float v)
     return v;
 }
 
-// y[block] = sum over the block's share of a, or of a b; one block per share, shares of equal size.
+// y[block] = sum over the block's share of a, or of a b; one block per share, shares of equal size. Fewer than 2^31 elements.
 extern "C" __global__ void sums(Matrix a, Matrix b, float* y, int accumulate)
 {
-    long long total = (long long)a.rows * a.cols, share = (total + gridDim.x - 1) / gridDim.x;
-    long long begin = blockIdx.x * share, end = begin + share < total ? begin + share : total;
+    unsigned cols = a.cols, total = a.rows * cols, share = (total + gridDim.x - 1) / gridDim.x;
+    unsigned begin = min(blockIdx.x * share, total), end = min(begin + share, total);
+    bool whole = a.ld == a.cols && (!b.data || b.ld == b.cols);
     float sum = 0;
-    for (long long i = begin + threadIdx.x; i < end; i += blockDim.x) {
-        int r = (int)(i / a.cols), c = (int)(i - (long long)r * a.cols);
+#pragma unroll 4
+    for (unsigned i = begin + threadIdx.x; i < end; i += blockDim.x) {
+        unsigned r = whole ? 0 : i / cols, c = i - r * cols;
         float v = a.row(r)[c];
         sum += b.data ? v * b.row(r)[c] : v;
     }
@@ -66,58 +68,25 @@ extern "C" __global__ void clipFactor(const float* partials, int count, float* y
     y[1] = norm;
 }
 
-extern "C" __global__ void adam(float* p, const float* g, float* m, float* v, const float* hyper, const float* clip, int n, float decay)
+// Four weights at a time where all that is read of them begins at a multiple of 16 bytes.
+extern "C" __global__ void adam(float* p, const float* g, float* m, float* v, const float* hyper, const float* clip, int n, float decay,
+    int wide)
 {
     float factor = clip[0];
     if (isnan(factor)) return;
     float rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], eps = hyper[3];
     float correction1 = hyper[4], correction2 = hyper[5], shrink = 1.0f - rate * hyper[6] * decay;
-    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) {
-        float gradient = g[i] * factor;
-        float mean = beta1 * m[i] + (1.0f - beta1) * gradient;
-        float square = beta2 * v[i] + (1.0f - beta2) * gradient * gradient;
-        m[i] = mean;
-        v[i] = square;
-        p[i] = p[i] * shrink - rate * (mean / correction1) / (sqrtf(square / correction2) + eps);
+    const auto one = [&](float& p, float g, float& m, float& v) {
+        float gradient = g * factor;
+        m = beta1 * m + (1.0f - beta1) * gradient;
+        v = beta2 * v + (1.0f - beta2) * gradient * gradient;
+        p = p * shrink - rate * (m / correction1) / (sqrtf(v / correction2) + eps);
+    };
+    int quads = wide ? n / 4 : 0, first = blockIdx.x * blockDim.x + threadIdx.x, step = gridDim.x * blockDim.x;
+    for (int i = first; i < quads; i += step) {
+        float4 pi = ((float4*)p)[i], gi = ((const float4*)g)[i], mi = ((float4*)m)[i], vi = ((float4*)v)[i];
+        one(pi.x, gi.x, mi.x, vi.x), one(pi.y, gi.y, mi.y, vi.y), one(pi.z, gi.z, mi.z, vi.z), one(pi.w, gi.w, mi.w, vi.w);
+        ((float4*)p)[i] = pi, ((float4*)m)[i] = mi, ((float4*)v)[i] = vi;
     }
-}
-
-// Sum of the rows of dy whose id is `blockIdx.x`, over chunk blockIdx.y of the rows, in order: y (chunks x table rows, under one another).
-extern "C" __global__ void scatterAdd(Matrix dy, Matrix ids, Matrix y, int tableRows, int chunkRows, int accumulate)
-{
-    __shared__ int found[256];
-    __shared__ int count;
-    int wanted = blockIdx.x, begin = blockIdx.y * chunkRows, end = min(begin + chunkRows, dy.rows);
-    float* to = y.row(blockIdx.y * tableRows + wanted);
-    for (int first = 0; first < dy.cols; first += blockDim.x * 4) {
-        float total[4] = {0, 0, 0, 0};
-        for (int base = begin; base < end; base += blockDim.x) {
-            int r = base + threadIdx.x;
-            bool match = r < end && ((const int*)ids.row(r))[0] == wanted;
-            // Rows that match, in order: warps write their matches one after the other.
-            unsigned votes = __ballot_sync(FULL_WARP, match);
-            __shared__ int warpCount[32];
-            int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;
-            if (lane == 0) warpCount[warp] = __popc(votes);
-            __syncthreads();
-            int before = 0;
-            for (int i = 0; i < warp; i++) before += warpCount[i];
-            if (match) found[before + __popc(votes & ((1u << lane) - 1))] = r;
-            if (threadIdx.x == blockDim.x - 1) count = before + __popc(votes);
-            __syncthreads();
-            for (int i = 0; i < count; i++) {
-                const float* from = dy.row(found[i]);
-#pragma unroll
-                for (int j = 0; j < 4; j++) {
-                    int c = first + j * blockDim.x + threadIdx.x;
-                    if (c < dy.cols) total[j] += from[c];
-                }
-            }
-            __syncthreads();
-        }
-        for (int j = 0; j < 4; j++) {
-            int c = first + j * blockDim.x + threadIdx.x;
-            if (c < dy.cols) to[c] = accumulate ? to[c] + total[j] : total[j];
-        }
-    }
+    for (int i = 4 * quads + first; i < n; i += step) one(p[i], g[i], m[i], v[i]);
 }

@@ -1,6 +1,16 @@
 /** Sums of columns and of everything, scatter-add, and the optimiser. Long sums take two launches: parts, then the parts' sum. */
 import type { Instruction, Operand } from "../../../program.ts";
-import { float, int, type LowerContext, type Lowering, matrix, operand, pointer, strided } from "../lower-context.ts";
+import {
+	float,
+	inFours,
+	int,
+	type LowerContext,
+	type Lowering,
+	matrix,
+	operand,
+	pointer,
+	strided,
+} from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
 
 function launch(
@@ -62,12 +72,14 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 	scatterAdd: ({ inputs, outputs, attributes, label }, context) => {
 		const [dy, ids] = [operand(inputs, 0), operand(inputs, 1)];
 		const table = operand(outputs, 0);
-		const wanted = Math.ceil((4 * context.multiprocessors) / table.rows);
-		const chunks = Math.max(1, Math.min(wanted, Math.ceil(dy.rows / 256), 64));
+		const wanted = Math.ceil((32 * context.multiprocessors) / table.rows);
+		const chunks = Math.max(1, Math.min(wanted, Math.ceil(dy.rows / 256), 512));
 		const chunkRows = Math.ceil(dy.rows / chunks);
-		const step = (to: DeviceOperand, count: number, add: number) => {
+		const defines = { WORDS: Math.min(32, Math.ceil(dy.cols / 32)) };
+		const step = (to: DeviceOperand, count: number, add: number): Launch => {
 			const args = [matrix(dy), matrix(ids), matrix(to), int(table.rows), int(chunkRows), int(add)];
-			return launch("scatterAdd", [table.rows, count], [256, 1], args, label);
+			const one = launch("scatterAdd", [Math.ceil(table.rows / 8), count], [256, 1], args, label);
+			return { ...one, file: "scatter", defines };
 		};
 		if (chunks === 1) return [step(table, 1, attributes.accumulate)];
 		const parts = context.scratch(chunks * table.rows, table.cols);
@@ -89,7 +101,8 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 	adam: (instruction, context) => {
 		const { inputs, attributes } = instruction;
 		const count = operand(inputs, 0).cols;
-		const args = [...inputs.map(pointer), int(count), float(attributes.decay)];
-		return [strided("sums", "adam", count, args, instruction, context)];
+		const wide = [0, 1, 2, 3].every((i) => inFours({ ...operand(inputs, i), cols: 4, ld: 4 }));
+		const args = [...inputs.map(pointer), int(count), float(attributes.decay), int(wide ? 1 : 0)];
+		return [strided("sums", "adam", Math.ceil(count / (wide ? 4 : 1)), args, instruction, context)];
 	},
 };

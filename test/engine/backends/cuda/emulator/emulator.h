@@ -47,6 +47,7 @@ inline float __uint_as_float(unsigned x) { return bitsAs<float>(x); }
 inline float __int_as_float(int x) { return bitsAs<float>(x); }
 inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(unsigned x) { return __builtin_ffs((int)x); }
 
 static uint3 threadIdx, blockIdx, blockDim, gridDim;
 
