@@ -198,6 +198,35 @@ __device__ __forceinline__ unsigned packHalves(float low, float high)
     return bits;
 }
 
+// Four matrices of 8 x 8 bf16 in shared memory, of which lane 8 i + r names row r of matrix i: lane 4 g + t gets (g, 2 t) and the element
+// after it of each; `Across`: (2 t, g) and the one below it.
+__device__ __forceinline__ void loadMatrices(unsigned (&to)[4], const unsigned short* row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+        : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"((unsigned)__cvta_generic_to_shared(row)));
+}
+
+__device__ __forceinline__ void loadMatricesAcross(unsigned (&to)[4], const unsigned short* row)
+{
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+        : "=r"(to[0]), "=r"(to[1]), "=r"(to[2]), "=r"(to[3]) : "r"((unsigned)__cvta_generic_to_shared(row)));
+}
+
+// 16 bytes from memory to shared memory, without waiting; the copies begun since the last `commitCopies` are a group, and all but the
+// last `groups` groups are waited for.
+__device__ __forceinline__ void copyLater(void* shared, const void* from)
+{
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"((unsigned)__cvta_generic_to_shared(shared)), "l"(from) : "memory");
+}
+
+__device__ __forceinline__ void commitCopies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
+
+template <int groups>
+__device__ __forceinline__ void waitForCopies()
+{
+    asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
+}
+
 __device__ __forceinline__ float fastExp2(float x)
 {
     float y;

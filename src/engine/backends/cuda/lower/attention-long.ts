@@ -23,8 +23,11 @@ import { halfInput } from "./product.ts";
 /** Rows from which a window is long, and rows of a warp: queries, keys. */
 const longWindow = 64;
 const queryRows = 32;
-const keyRows = 16;
+const keyRows = (head: number) => (head <= 64 ? 32 : 16);
 const warps = 4;
+/** Rows of a stage in shared memory, and the halves of padding of each. */
+const stageRows = 64;
+const padding = 8;
 
 /** What a forward call keeps for its gradient: a word for each row of each head, and the result in bf16. */
 interface Kept {
@@ -103,10 +106,13 @@ function common({ attributes }: Instruction): Argument[] {
 function tiled(kernel: string, rows: number, args: Argument[], { inputs, attributes, label }: Instruction): Launch {
 	const { windows, heads } = attributes;
 	const q = operand(inputs, 0);
+	const columns = q.cols / heads;
+	// Two buffers of two matrices in bf16, then two words of a row.
+	const shared = 2 * 2 * 2 * stageRows * (columns + padding) + 4 * 2 * stageRows;
 	const grid = [windows * heads, Math.ceil(q.rows / windows / (warps * rows)), 1] as const;
-	const defines = { HEAD: q.cols / heads };
+	const defines = { HEAD: columns };
 	const block = [32 * warps, 1, 1] as const;
-	return { kind: "kernel", file: "attention_long", kernel, defines, grid, block, shared: 0, args, label };
+	return { kind: "kernel", file: "attention_long", kernel, defines, grid, block, shared, args, label };
 }
 
 /** A result in single precision, if that is wanted, and its copy. */
@@ -157,7 +163,7 @@ function gradient({ kept }: Pair, instruction: Instruction, context: LowerContex
 	const rest = [pointer(log), pointer(mean), ...common(instruction)];
 	const [dq, dkv] = [0, 1].map((i) => [...given, ...results(operand(outputs, i), context), ...rest]);
 	commands.push(means, tiled("attentionLongQueries", queryRows, dq, instruction));
-	return [...commands, tiled("attentionLongKeys", keyRows, dkv, instruction)];
+	return [...commands, tiled("attentionLongKeys", keyRows(q.cols / heads), dkv, instruction)];
 }
 
 /** Commands of a call that is in `longAttention`'s table. */

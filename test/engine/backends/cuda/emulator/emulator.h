@@ -231,6 +231,51 @@ inline void multiplyHalves(float (&d)[4], const unsigned (&a)[4], const unsigned
     }
     seen();
 }
+// Rows of 8 x 8 matrices that lanes name, told to every lane.
+inline void rowsOf(uint16_t (&to)[4][8][8], const unsigned short* row)
+{
+    using namespace emulator;
+    uint64_t place = (uint64_t)row;
+    show<2>({(unsigned)place, (unsigned)(place >> 32)});
+    for (int i = 0; i < 32; i++) memcpy(to[i / 8][i % 8], (const void*)(of(i, 0) | (uint64_t)of(i, 1) << 32), 16);
+    seen();
+}
+inline void loadMatrices(unsigned (&to)[4], const unsigned short* row)
+{
+    uint16_t all[4][8][8];
+    rowsOf(all, row);
+    int g = emulator::current % 32 / 4, t = emulator::current % 4;
+    for (int i = 0; i < 4; i++) to[i] = all[i][g][2 * t] | (unsigned)all[i][g][2 * t + 1] << 16;
+}
+inline void loadMatricesAcross(unsigned (&to)[4], const unsigned short* row)
+{
+    uint16_t all[4][8][8];
+    rowsOf(all, row);
+    int g = emulator::current % 32 / 4, t = emulator::current % 4;
+    for (int i = 0; i < 4; i++) to[i] = all[i][2 * t][g] | (unsigned)all[i][2 * t + 1][g] << 16;
+}
+// Copies that nobody has waited for are not there yet: made when they are waited for.
+inline std::vector<std::pair<void*, const void*>>& copiesOf(int group)
+{
+    static std::vector<std::pair<void*, const void*>> copies[1024][8];
+    return copies[emulator::current][group];
+}
+inline void copyLater(void* shared, const void* from) { copiesOf(0).push_back({shared, from}); }
+inline void commitCopies()
+{
+    if (!copiesOf(7).empty()) abort();
+    for (int group = 7; group > 0; group--) copiesOf(group) = copiesOf(group - 1);
+    copiesOf(0).clear();
+}
+template <int groups>
+inline void waitForCopies()
+{
+    for (int group = 7; group > groups; group--) {
+        for (auto [to, from] : copiesOf(group)) memcpy(to, from, 16);
+        copiesOf(group).clear();
+    }
+}
+
 inline unsigned packHalves(float low, float high)
 {
     auto bits = [](float x) { unsigned u = __float_as_uint(x); return (u + 0x7fffu + (u >> 16 & 1u)) >> 16; };
