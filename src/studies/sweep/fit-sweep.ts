@@ -193,8 +193,8 @@ function compareFits(one: ArchitectureFit, other: ArchitectureFit): Comparison {
 			if (loss < theirs[i].loss) lower++;
 		});
 	}
-	const { interval } = ratio;
-	const verdict = interval && interval.high < 1 ? "fewer" : interval && interval.low > 1 ? "more" : "undecided";
+	const { low, high } = ratio.interval ?? { low: Number.NaN, high: Number.NaN };
+	const verdict = high < 1 ? "fewer" : low > 1 && Number.isFinite(ratio.value) ? "more" : "undecided";
 	return { ratio, direct: { ratio: median(ratios), runs: ratios.length, outside }, lower, pairs, verdict };
 }
 
