@@ -142,7 +142,7 @@ function fitArchitecture(
 		directGamma: measured(growthExponent(direct), directGammas),
 		balance: measured(balanceOf(fit.constants), samples.map(balanceOf)),
 		heldBack: predict(outcomes, fit),
-		warnings: [...fit.warnings, ...edges(direct), ...stillFalling(outcomes)],
+		warnings: [...fit.warnings, ...misfit(fit), ...edges(direct), ...stillFalling(outcomes)],
 	};
 }
 
@@ -211,6 +211,31 @@ function edges(direct: readonly Efficient[]): string[] {
 			`with ${at("largest")} of ${direct.length} amounts of text the largest size is the best: "best" is the best of those tried, and larger ones may be better; the surface's exponent does not depend on that`,
 		);
 	return warnings;
+}
+
+/** Correlation of the residuals with ln N x ln D above which the form is called wrong. */
+const telling = 0.5;
+
+/** Whether size and text help each other (or hinder), where the law has them apart. */
+function misfit({ runs, residuals }: Fit): string[] {
+	const [size, text] = [runs.parameters, runs.tokens].map((values) => centred(values.map(Math.log)));
+	const product = centred(size.map((value, i) => value * text[i]));
+	const left = centred(residuals);
+	const dot = (a: Float64Array, b: Float64Array) => a.reduce((sum, value, i) => sum + value * b[i], 0);
+	const correlation = dot(product, left) / Math.sqrt(dot(product, product) * dot(left, left) || 1);
+	if (Math.abs(correlation) < telling || Math.sqrt(dot(left, left) / left.length) < 0.01) return [];
+	const says =
+		correlation > 0
+			? "larger models gain more from more text than the law's separate terms allow"
+			: "larger models gain less from more text than the law's separate terms say";
+	return [
+		`the law's form does not hold: ${says} (its error and ln N ln D correlate by ${correlation.toFixed(2)}); trust its predictions within their intervals, its exponents less, and look at the runs themselves`,
+	];
+}
+
+function centred(values: Float64Array): Float64Array {
+	const mean = values.reduce((a, b) => a + b, 0) / values.length;
+	return values.map((value) => value - mean);
 }
 
 function stillFalling(outcomes: readonly SweepRunOutcome[]): string[] {

@@ -132,6 +132,18 @@ describe("from the runs' losses", () => {
 			/20 of 20 runs have their best loss at their last step/,
 		);
 	});
+	test("a law whose terms work together is told from one whose terms are apart", () => {
+		const together = (n: number, d: number) => 1 + ((60 / n ** 0.5) ** 2 + (30 / d ** 0.3) ** 2) ** 0.5;
+		const warned = (loss: (n: number, d: number) => number) => {
+			const made = outcomes("recurrent", law).map(({ run, summary }) => {
+				const best = { step: 90, loss: loss(summary!.parameters, run.tokens) };
+				return { run, summary: { ...summary!, best } };
+			});
+			return fitSweep(made, { bootstrap: 0 }).fits[0].warnings.join("\n");
+		};
+		expect(warned(together)).toMatch(/does not hold: larger models gain more from more text/);
+		expect(warned((n, d) => additiveLoss(law, n, d))).not.toMatch(/does not hold/);
+	});
 	test("one size, or one amount of text, makes no law", () => {
 		const one = outcomes("recurrent", law).filter(({ run }) => run.width === sizes[0]);
 		expect(fitSweep(one)).toMatchObject({ fits: [], comparison: null });
