@@ -17,7 +17,7 @@ import {
 	ratioOnSurfaces,
 	ratiosFromRuns,
 } from "./efficient.ts";
-import type { Architecture } from "./ladder.ts";
+import { type Architecture, bestRate } from "./ladder.ts";
 import type { SweepRunOutcome } from "./run-sweep.ts";
 
 /** A value and the middle 95 % of its bootstraps; null where there were none. */
@@ -142,7 +142,7 @@ function fitArchitecture(
 		directGamma: measured(growthExponent(direct), directGammas),
 		balance: measured(balanceOf(fit.constants), samples.map(balanceOf)),
 		heldBack: predict(outcomes, fit),
-		warnings: [...fit.warnings, ...misfit(fit), ...edges(direct), ...stillFalling(outcomes)],
+		warnings: [...fit.warnings, ...misfit(fit), ...edges(direct), ...stillFalling(outcomes), ...searchEnds(outcomes)],
 	};
 }
 
@@ -194,8 +194,12 @@ function compareFits(one: ArchitectureFit, other: ArchitectureFit): Comparison {
 		});
 	}
 	const { low, high } = ratio.interval ?? { low: Number.NaN, high: Number.NaN };
-	const verdict = high < 1 ? "fewer" : low > 1 && Number.isFinite(ratio.value) ? "more" : "undecided";
-	return { ratio, direct: { ratio: median(ratios), runs: ratios.length, outside }, lower, pairs, verdict };
+	const direct = { ratio: median(ratios), runs: ratios.length, outside };
+	const finite = Number.isFinite(ratio.value);
+	// The laws decide where the runs themselves do not contradict them.
+	const verdict =
+		high < 1 && !(direct.ratio >= 1) ? "fewer" : low > 1 && finite && !(direct.ratio <= 1) ? "more" : "undecided";
+	return { ratio, direct, lower, pairs, verdict };
 }
 
 /** Where the sizes tried do not enclose the smallest good one. */
@@ -236,6 +240,18 @@ function misfit({ runs, residuals }: Fit): string[] {
 function centred(values: Float64Array): Float64Array {
 	const mean = values.reduce((a, b) => a + b, 0) / values.length;
 	return values.map((value) => value - mean);
+}
+
+/** A search for the rate that ended at an end of what was tried. */
+function searchEnds(outcomes: readonly SweepRunOutcome[]): string[] {
+	const tried = new Map<number, number>();
+	for (const { run, summary } of outcomes) {
+		if (run.part === "search") tried.set(run.rate, summary?.best?.loss ?? Number.POSITIVE_INFINITY);
+	}
+	if (tried.size === 0) return [];
+	const best = bestRate(tried);
+	if (best !== Math.min(...tried.keys()) && best !== Math.max(...tried.keys())) return [];
+	return [`the best learning rate, ${best}, lies at an end of those tried: a better one may lie beyond`];
 }
 
 function stillFalling(outcomes: readonly SweepRunOutcome[]): string[] {

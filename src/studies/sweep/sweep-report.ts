@@ -132,13 +132,13 @@ function heldBackText({ heldBack }: ArchitectureFit): string {
 	return `A larger run of ${parameters.toLocaleString("en")} parameters that the fit did not see was predicted at ${predicted.toFixed(3)}${range} and came to ${measured.toFixed(3)}${verdict}.`;
 }
 
-function comparisonText({ ratio, verdict, lower, pairs }: Comparison): string {
+function comparisonText({ ratio, direct, verdict, lower, pairs }: Comparison): string {
 	const says = {
 		fewer: "needs fewer parameters than the transformer for the same loss",
 		more: "needs more parameters than the transformer for the same loss",
 		undecided: "cannot be told from the transformer by the parameters it needs for the same loss",
 	}[verdict];
-	return `**The recurrent transformer ${says}** in training of this length: ${withInterval(ratio)} times as many; its loss is the lower one in ${lower} of ${pairs} pairs of size and text.`;
+	return `**The recurrent transformer ${says}** in training of this length: ${withInterval(ratio)} times as many by the fitted laws, ${fixed(direct.ratio)} by the median of ${direct.runs} runs; its loss is the lower one in ${lower} of ${pairs} pairs of size and text.`;
 }
 
 function ladderBlocks({ manifest, outcomes, name, heaps }: SweepResults): Block[] {
