@@ -169,7 +169,7 @@ function predict(outcomes: readonly SweepRunOutcome[], { constants, samples, run
 	const residuals = runs.losses.map((loss, i) => loss - additiveLoss(constants, runs.parameters[i], runs.tokens[i]));
 	const draws = samples.map((sample, i) => {
 		const residual = residuals[new RandomSequence(1, noiseStream, i).below(count)];
-		return additiveLoss(sample, parameters, tokens) + widened * residual;
+		return Math.max(0, additiveLoss(sample, parameters, tokens) + widened * residual);
 	});
 	const { value: predicted, interval } = measured(additiveLoss(constants, parameters, tokens), draws);
 	const inside = interval && best.loss >= interval.low && best.loss <= interval.high;
