@@ -9,12 +9,14 @@ extern "C" __global__ void columnSums(Matrix x, Matrix n, Matrix stats, Matrix y
     int c = blockIdx.x * 32 + threadIdx.x;
     int begin = blockIdx.y * chunkRows, end = min(begin + chunkRows, x.rows);
     float total = 0;
-    if (c < x.cols)
+    if (c < x.cols) {
+#pragma unroll 4
         for (int r = begin + threadIdx.y; r < end; r += 8) {
             float v = x.row(r)[c];
             if (n.data) v *= (n.row(r)[c] - stats.row(r)[0]) * stats.row(r)[1];
             total += v;
         }
+    }
     parts[threadIdx.y][threadIdx.x] = total;
     __syncthreads();
     if (threadIdx.y == 0 && c < x.cols) {

@@ -33,7 +33,7 @@ function columns(
 	context: LowerContext,
 ): Command[] {
 	const across = Math.ceil(x.cols / 32);
-	const chunks = Math.max(1, Math.min(Math.ceil(x.rows / 64), Math.ceil((4 * context.multiprocessors) / across)));
+	const chunks = Math.max(1, Math.min(Math.ceil(x.rows / 64), Math.ceil((16 * context.multiprocessors) / across)));
 	const step = (from: DeviceOperand, n: typeof norm, to: DeviceOperand, count: number, add: number) => {
 		const args = [matrix(from), matrix(n?.n ?? null), matrix(n?.stats ?? null), matrix(to)];
 		const chunkRows = Math.ceil(from.rows / count);
