@@ -11,11 +11,12 @@ import type { CommandBuilder } from "./program.ts";
 
 const examples = `
 Measured here: the corpus, this machine's speed, the losses of short runs, from which the expected loss is carried on.
-Borrowed: the size for a budget (Muennighoff et al., C4). Losses of borrowed laws are of their own corpora and are shown for their shape only.
+Borrowed: the size for a budget (Muennighoff et al., C4), unless --sweep names a sweep that measured the law of your text. Losses of borrowed laws are of their own corpora and are shown for their shape only.
 
 Examples:
   rivulet plan --data.path notes.txt --budget-hours 2
   rivulet plan --data.path 'logs/**/*.txt' --target-loss 1.6 --max-parameters 500000
+  rivulet plan --data.path notes.txt --budget-hours 2 --sweep sweeps/notes
   rivulet train --config plan/recurrent.yaml`;
 
 interface PlanFlags {
@@ -26,6 +27,7 @@ interface PlanFlags {
 	readonly calibrate: number;
 	readonly out: string;
 	readonly json: boolean;
+	readonly sweep?: string;
 	readonly "data.path"?: readonly string[];
 	readonly "data.task": string;
 	readonly "data.tokenizer": string;
@@ -43,18 +45,24 @@ export const planCommand: CommandBuilder = (io, _actions, done) => {
 		.option("--target-loss <n>", "validation loss to reach, nats per token", positive("--target-loss"))
 		.option("--max-parameters <n>", "largest model", positive("--max-parameters"))
 		.option("--calibrate <seconds>", "time of the short runs, for each architecture", positive("--calibrate"), 15)
+		.option("--sweep <folder>", "take the law that this finished sweep measured instead of borrowed constants")
 		.option("--out <folder>", "folder of the plan: recurrent.yaml, transformer.yaml, plan.json", "plan")
 		.option("--json", "end with one line of JSON", false)
 		.option("--debug", "show stack traces of errors")
 		.addHelpText("after", examples)
 		.action(async (flags: PlanFlags) => {
 			const request = requestOf(flags);
+			const measured =
+				flags.sweep === undefined
+					? undefined
+					: (await import("../studies/sweep/sweep-law.ts")).readSweepLaws(flags.sweep, flags["data.tokenizer"]);
 			const [{ makePlan }, { comparison }] = await Promise.all([
 				import("../laws/plan.ts"),
 				import("../laws/plan-laws.ts"),
 			]);
 			const plan = await makePlan({
 				...request,
+				...(measured ? { measured } : {}),
 				signal: io.interrupt(),
 				onProgress: (text) => void (flags.json ? undefined : io.err.write(`measuring: ${text}\n`)),
 			});
@@ -87,9 +95,20 @@ function planText(plan: Plan, laws: readonly string[][], out: string): string {
 		`corpus  ${grouped(plan.uniqueTokens)} tokens to learn from, ${grouped(plan.vocabulary)} different (measured)`,
 	];
 	parts.push(`laws at the first plan's compute (borrowed; losses of their own corpora)\n${columns(laws, [1, 2, 3])}`);
-	for (const { kind, parameters, steps, tokens, epochs, flops, seconds, loss, reasons } of plan.recommendations) {
+	for (const {
+		kind,
+		parameters,
+		sizeBy,
+		steps,
+		tokens,
+		epochs,
+		flops,
+		seconds,
+		loss,
+		reasons,
+	} of plan.recommendations) {
 		const rows = [
-			[kind, `${grouped(parameters)} parameters`],
+			[kind, `${grouped(parameters)} parameters (law of the size: ${sizeBy})`],
 			[
 				"  train",
 				`${grouped(steps)} steps, ${compact(tokens)} tokens, ${epochs.toFixed(1)} passes, ${compact(flops, "FLOP")}`,

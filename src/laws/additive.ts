@@ -31,6 +31,11 @@ export function additiveLoss({ E, A, B, alpha, beta }: AdditiveConstants, parame
 	return E + A / parameters ** alpha + B / tokens ** beta;
 }
 
+/** Parameters at which the loss is `within` (a share, such as 0.02) of E + B / D^beta, that of an unbounded model. */
+export function smallestWithin({ E, A, B, alpha, beta }: AdditiveConstants, tokens: number, within: number): number {
+	return (A / (within * (E + B / tokens ** beta))) ** (1 / alpha);
+}
+
 /** A law of this form from its constants. */
 export function additiveLaw(card: Omit<LawCard, "formula" | "constants">, constants: AdditiveConstants): AdditiveLaw {
 	const growth = frontier(constants);

@@ -11,6 +11,7 @@ import { createModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
 import { type ConfigInput, defineConfig, modelConfig, openSubject, train } from "../train/index.ts";
 import { trainingFlopsPerToken } from "../train/inspect.ts";
+import { type MeasuredChoice, type MeasuredLaw, measuredSize } from "./measured-law.ts";
 import { muennighoff } from "./muennighoff.ts";
 
 export type PlannedKind = "recurrent" | "transformer";
@@ -23,6 +24,8 @@ export interface PlanRequest {
 	readonly seconds?: number;
 	readonly targetLoss?: number;
 	readonly maxParameters?: number;
+	/** Laws that a sweep measured on this text; without one, sizes are borrowed from C4. */
+	readonly measured?: Readonly<Partial<Record<PlannedKind, MeasuredLaw>>>;
 	/** Seconds that the short runs of one architecture take, about. */
 	readonly calibrate: number;
 	readonly signal?: AbortSignal;
@@ -55,6 +58,8 @@ export interface Recommendation {
 	readonly seconds: number;
 	readonly loss: Expectation;
 	readonly calibration: readonly Calibration[];
+	/** Where the law of the size comes from. */
+	readonly sizeBy: "measured here" | "borrowed from C4";
 	readonly reasons: readonly string[];
 }
 
@@ -144,7 +149,7 @@ class Planner {
 		const stepTokens = batch * this.#length;
 		const rate = (first.flopsPerToken * stepTokens * probe.steps) / probe.seconds;
 		const flops = allowed ?? rate * (seconds ?? 3600);
-		const { chosen, wanted } = this.#choose(flops);
+		const { chosen, why } = this.#choose(flops);
 		const trial = await this.#measure(chosen, 10);
 		const short = Math.max(leastSteps / 2, Math.round((calibrate / 3) * (trial.steps / trial.seconds)));
 		const calibration = [await this.#measure(chosen, short), await this.#measure(chosen, 2 * short)];
@@ -164,15 +169,20 @@ class Planner {
 			...{ steps, tokens, epochs: tokens / this.#uniqueTokens, flops: steps * stepFlops, seconds: steps * stepSeconds },
 			loss: expectLoss(calibration, steps),
 			calibration,
-			reasons: reasons(this.#kind, chosen, wanted, tokens / this.#uniqueTokens),
+			sizeBy: this.#request.measured?.[this.#kind] ? "measured here" : "borrowed from C4",
+			reasons: reasons(this.#kind, why, tokens / this.#uniqueTokens),
 		};
 	}
 
-	/** The size nearest to what the data-constrained law gives for this compute and corpus. */
-	#choose(flops: number): { chosen: Candidate; wanted: number } {
-		const wanted = muennighoff.allocate(flops, { uniqueTokens: this.#uniqueTokens }).parameters;
+	/** The size nearest to what a law gives for this compute and corpus: the one measured here, or else the data-constrained one of C4. */
+	#choose(flops: number): { chosen: Candidate; why: string } {
+		const law = this.#request.measured?.[this.#kind];
+		const { parameters: wanted, reason } = law
+			? measuredSize(law, this.#uniqueTokens, flops)
+			: borrowedSize(this.#uniqueTokens, flops);
 		const away = ({ parameters }: Candidate) => Math.abs(Math.log(parameters / wanted));
-		return { chosen: this.#candidates.reduce((best, next) => (away(next) < away(best) ? next : best)), wanted };
+		const chosen = this.#candidates.reduce((best, next) => (away(next) < away(best) ? next : best));
+		return { chosen, why: `width ${chosen.width} (${chosen.parameters} parameters) is the nearest size: ${reason}` };
 	}
 
 	#stepsTo(target: number, calibration: readonly Calibration[]): number {
@@ -254,9 +264,15 @@ export function expectLoss([short, long]: readonly Calibration[], steps: number)
 	};
 }
 
-function reasons(kind: PlannedKind, { width, parameters }: Candidate, wanted: number, epochs: number): string[] {
+function borrowedSize(uniqueTokens: number, flops: number): MeasuredChoice {
+	const { parameters } = muennighoff.allocate(flops, { uniqueTokens });
+	const reason = `Muennighoff's law, borrowed from C4, gives ${Math.round(parameters)} for this compute and this many different tokens`;
+	return { parameters, reason };
+}
+
+function reasons(kind: PlannedKind, size: string, epochs: number): string[] {
 	const list = [
-		`width ${width} (${parameters} parameters) is the nearest size to the ${Math.round(wanted)} that Muennighoff's law, borrowed from C4, gives for this compute and this many different tokens`,
+		size,
 		kind === "recurrent"
 			? "forget with a window of 16: the paper's setting for language; its time is linear in the length"
 			: "the same shape as the recurrent transformer, for comparison; its time grows with the square of the length",

@@ -1,5 +1,5 @@
 /** Efficient models: the smallest one whose loss is within a given distance of the best at the same amount of text, and how it grows with the text. */
-import { type AdditiveConstants, additiveLaw } from "../../laws/additive.ts";
+import { type AdditiveConstants, additiveLaw, smallestWithin } from "../../laws/additive.ts";
 import { fitLine } from "../../laws/corpus/heaps.ts";
 import type { Runs } from "../../laws/fit/runs.ts";
 
@@ -18,13 +18,14 @@ export interface Efficient {
  * @param within share of the best loss, such as 0.02
  */
 export function efficientOnSurface(
-	{ E, A, B, alpha, beta }: AdditiveConstants,
+	constants: AdditiveConstants,
 	tokens: readonly number[],
 	within: number,
 ): Efficient[] {
+	const { E, B, beta } = constants;
 	return tokens.map((amount) => {
-		const best = E + B / amount ** beta;
-		return { tokens: amount, parameters: (A / (within * best)) ** (1 / alpha), best, edge: null };
+		const parameters = smallestWithin(constants, amount, within);
+		return { tokens: amount, parameters, best: E + B / amount ** beta, edge: null };
 	});
 }
 
