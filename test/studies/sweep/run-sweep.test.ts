@@ -6,6 +6,7 @@ import { tales } from "../../../src/data/tales/tales.ts";
 import { fitSweep } from "../../../src/studies/sweep/fit-sweep.ts";
 import { runSweep, type SweepEvent, type SweepOutcome } from "../../../src/studies/sweep/run-sweep.ts";
 import { readSweep, type SweepRequest } from "../../../src/studies/sweep/sweep-folder.ts";
+import { readSweepLaws } from "../../../src/studies/sweep/sweep-law.ts";
 import { sweepReport } from "../../../src/studies/sweep/sweep-report.ts";
 import { measureWords, wordGrowth } from "../../../src/studies/sweep/word-growth.ts";
 import { rivulet } from "../../cli/fake.ts";
@@ -149,7 +150,21 @@ describe("rivulet sweep", () => {
 		expect(markdown).toContain("rivulet sweep");
 		expect(markdown).not.toContain(folder);
 		expect(readFileSync(json.report.html, "utf8")).toContain("<svg");
+		const laws = readSweepLaws(out, "char");
+		expect(laws.recurrent?.constants).toEqual(json.laws[0].constants);
+		expect(laws.transformer).toMatchObject({ within: 0.02, read: 3 * 2048, source: "sweep command, 4 runs" });
+		expect(laws.recurrent?.sizes).toEqual({ least: 6096, most: 128736 });
+		expect(() => readSweepLaws(out, "byte")).toThrow(
+			/measured losses of tokenizer char, and the plan is for tokenizer byte/,
+		);
 	}, 60_000);
+
+	test("a plan by a sweep that has no law yet, or by none, is refused", async () => {
+		const plan = async (of: string) =>
+			await rivulet(["plan", "--data.path", text, "--budget-hours", "1", "--sweep", of, "--out", join(folder, "plan")]);
+		expect((await plan(join(folder, "only"))).err).toMatch(/has no law yet[^]*give its command again/);
+		expect((await plan(folder)).err).toContain("is not the folder of a sweep");
+	});
 
 	test.each([
 		[["--architectures", "recurrent,mamba"], 'unknown architecture "mamba"', "recurrent and transformer"],
