@@ -162,7 +162,7 @@ describe("rivulet sweep", () => {
 	test("a plan by a sweep that has no law yet, or by none, is refused", async () => {
 		const plan = async (of: string) =>
 			await rivulet(["plan", "--data.path", text, "--budget-hours", "1", "--sweep", of, "--out", join(folder, "plan")]);
-		expect((await plan(join(folder, "only"))).err).toMatch(/has no law yet[^]*give its command again/);
+		expect((await plan(join(folder, "only"))).err).toMatch(/has no law yet[\s\S]*give its command again/);
 		expect((await plan(folder)).err).toContain("is not the folder of a sweep");
 	});
 
