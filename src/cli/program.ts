@@ -50,6 +50,7 @@ const commands: Readonly<Record<string, Entry>> = {
 		summary: "measure a text: what the scaling laws ask of it",
 		load: async () => (await import("./corpus.ts")).corpusCommand,
 	},
+	data: { summary: "bring the data sets of the presets", load: async () => (await import("./data.ts")).dataCommand },
 	doctor: { summary: "say what works on this machine", load: async () => (await import("./doctor.ts")).doctorCommand },
 };
 

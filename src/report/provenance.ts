@@ -34,6 +34,6 @@ function withoutFolders(word: string): string {
 	return flag + (/^\.\.([/\\]|$)/.test(fromHere) || isAbsolute(fromHere) ? `…/${basename(value)}` : fromHere || ".");
 }
 
-function quoted(word: string): string {
+export function quoted(word: string): string {
 	return /^[\w@%+=:,./…~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

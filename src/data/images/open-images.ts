@@ -16,13 +16,15 @@ const mnistFiles = [
 	"t10k-images-idx3-ubyte",
 	"t10k-labels-idx1-ubyte",
 ] as const;
+/** What `rivulet data fetch cifar10` leaves in a folder. */
+const cifarArchive = "cifar-10-binary.tar.gz";
 const mostBytes = 6 * mostCifarBytes;
 
 /** Contents of the files that make a data set, by their plain names. */
 type Files = ReadonlyMap<string, () => Uint8Array>;
 
 /**
- * CIFAR-10 (a folder of its binary batches, or the official .tar.gz) or MNIST (a folder of its idx files), each file .gz or not.
+ * CIFAR-10 (a folder of its binary batches, the official .tar.gz, or a folder that has it) or MNIST (a folder of its idx files), each file .gz or not.
  * @throws RivuletError data-missing, images-unknown, images-damaged
  */
 export function openImages(path: string): ImageData {
@@ -34,6 +36,7 @@ export function openImages(path: string): ImageData {
 	const files = statSync(path).isDirectory() ? folderFiles(path) : archiveFiles(path);
 	if (files.has(cifarTest) || cifarBatches.some((name) => files.has(name))) return cifar(path, files);
 	if (mnistFiles.some((name) => files.has(name))) return mnist(path, files);
+	if (existsSync(join(path, cifarArchive))) return openImages(join(path, cifarArchive));
 	throw new RivuletError("images-unknown", `${path} holds neither CIFAR-10's binary batches nor MNIST's idx files`, {
 		hint: `expected ${cifarBatches[0]} to 5 and ${cifarTest}, or ${mnistFiles.join(", ")}, each .gz or not`,
 	});
