@@ -47,9 +47,9 @@ function withAWayOut(error: unknown, data: RemoteData, folder: string): unknown 
 		.map(({ name, url, bytes }) => ({ path: join(folder, name), url, bytes }))
 		.filter(({ path }) => !existsSync(path))
 		.map(({ path, url, bytes }) => `\n    ${url} (${grouped(bytes)} bytes) as ${path}`);
-	const what = missing.length === 1 ? "this file" : "these files";
+	const [what, them] = missing.length === 1 ? ["this file", "it"] : ["these files", "them"];
 	return new RivuletError(error.code, error.message, {
-		hint: `try again, or bring ${what} from a machine that has the network; the same command then checks them:${missing.join("")}`,
+		hint: `try again, or bring ${what} from a machine that has the network; the same command then checks ${them}:${missing.join("")}`,
 		cause: error.cause,
 	});
 }
