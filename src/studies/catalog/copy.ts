@@ -74,7 +74,7 @@ export const copy: Study = {
 		quick: {
 			note:
 				"256 noise tokens, from 32 on, instead of 4096 from 128 on; batch 32, at most 500 steps (16,000 samples). Eight windows instead " +
-				"of 129: the state still has to carry the symbols. About 8 minutes on 2 cores.",
+				"of 129: the state still has to carry the symbols. About 7 minutes on 2 cores.",
 			seeds: 3,
 			base: recallBase(quickSizes),
 			runs: [...recallRuns(quickSizes), ...recallAblations(quickSizes)],

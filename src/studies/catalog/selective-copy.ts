@@ -51,7 +51,7 @@ export const selectiveCopy: Study = {
 		quick: {
 			note:
 				"16 noise tokens instead of 4096, windows of 8 with positions within them instead of 32; rate 1e-3, gradients clipped, at most 900 " +
-				"steps of 32 (28,800 samples instead of 1.11 M): enough to see that it is learned, not to learn it. About 9 minutes on 2 cores.",
+				"steps of 32 (28,800 samples instead of 1.11 M): enough to see that it is learned, not to learn it. About 4 minutes on 2 cores.",
 			seeds: 3,
 			base: recallBase(quickSizes),
 			runs: [...recallRuns(quickSizes), ...recallAblations(quickSizes)],
