@@ -104,8 +104,8 @@ export class Launcher {
 		else if (argument.kind === "job") view.setBigUint64(at, this.#memory.address("job", 0, 4), true);
 		else view.setBigUint64(at, address(argument.operand), true);
 		if (argument.kind !== "matrix") return;
-		const { rows = 0, cols = 0, ld = 0 } = argument.operand ?? {};
-		[rows, cols, ld, 0].forEach((value, i) => {
+		const { rows = 0, cols = 0, ld = 0, dtype = "f32" } = argument.operand ?? {};
+		[rows, cols, ld, Number(dtype === "bf16")].forEach((value, i) => {
 			view.setInt32(at + 8 + 4 * i, value, true);
 		});
 	}

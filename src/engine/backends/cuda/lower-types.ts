@@ -33,7 +33,7 @@ export type Dimensions = readonly [x: number, y: number, z: number];
  *
  * | kind | C type | bytes |
  * | --- | --- | --- |
- * | matrix | `struct Matrix { float* data; int rows, cols, ld, pad; }` by value; absent: all zero | 24, aligned to 8 |
+ * | matrix | `struct Matrix { float* data; int rows, cols, ld, half; }` by value, `half` 1 for bf16; absent: all zero | 24, aligned to 8 |
  * | pointer | address of the operand's first element, for operands whose sizes the kernel has otherwise; absent: null | 8 |
  * | int | `int` | 4 |
  * | float | `float` | 4 |

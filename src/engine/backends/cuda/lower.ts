@@ -2,12 +2,12 @@
 import type { Instruction, Program } from "../../program.ts";
 import { attentionLowerings } from "./lower/attention.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
-import { Halves } from "./lower/halves.ts";
+import { type HalfInputs, Halves } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
 import { normFusions, normLowerings } from "./lower/norms.ts";
 import { pointwiseLowerings } from "./lower/pointwise.ts";
 import { halfInputs, productLowerings } from "./lower/product.ts";
-import { rowLowerings } from "./lower/rows.ts";
+import { logitsAsHalf, rowLowerings } from "./lower/rows.ts";
 import { sumLowerings } from "./lower/sums.ts";
 import { type Fusion, type LowerContext, type Lowering, labelOf } from "./lower-context.ts";
 import type { Command, DeviceOperand, Lowered, Target } from "./lower-types.ts";
@@ -67,8 +67,7 @@ export function lower(given: Program, target: Target): Lowered {
 	const program = { ...given, instructions };
 	const inHalves = target.precision === "bf16";
 	const longs: LongAttention = inHalves ? longAttention(program) : new Map();
-	const reads = (each: Instruction) => (longs.has(each) ? longHalfInputs(each) : halfInputs(each));
-	const halves = inHalves ? new Halves(program, reads) : null;
+	const halves = inHalves ? new Halves(program, (each) => readsHalf(each, longs)) : null;
 	const scratch = new Scratch();
 	scratch.keep(halves?.words ?? 0); // the mirror stands at the beginning
 	let at = 0;
@@ -103,6 +102,11 @@ export function lower(given: Program, target: Target): Lowered {
 	const lowered = { commands: groups.flatMap(({ commands }) => commands), scratchWords: scratch.words, half };
 	// Updates are short, and all of what they do is one chain.
 	return program.kind === "body" ? { ...lowered, dependencies: dependenciesOf(groups) } : lowered;
+}
+
+function readsHalf(instruction: Instruction, longs: LongAttention): HalfInputs {
+	if (longs.has(instruction)) return { always: longHalfInputs(instruction), alone: [] };
+	return instruction.op.name === "matmul" ? halfInputs(instruction) : logitsAsHalf(instruction);
 }
 
 function groupOf(instructions: readonly Instruction[], commands: readonly Command[], workspace: number): Group {

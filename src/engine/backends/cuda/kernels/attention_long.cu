@@ -161,10 +161,10 @@ __device__ __forceinline__ float quadMax(float v)
 // Two results of 16 x 8 side by side, as the first factor of the next product.
 __device__ __forceinline__ void pack(unsigned (&to)[4], const float (&left)[4], const float (&right)[4])
 {
-    to[0] = packHalves(left[0], left[1]);
-    to[1] = packHalves(left[2], left[3]);
-    to[2] = packHalves(right[0], right[1]);
-    to[3] = packHalves(right[2], right[3]);
+    to[0] = halfPair(left[0], left[1]);
+    to[1] = halfPair(left[2], left[3]);
+    to[2] = halfPair(right[0], right[1]);
+    to[3] = halfPair(right[2], right[3]);
 }
 
 // q, keys and values, and `kept`, the result kept for the gradient, are bf16; o or its copy may be absent. log: a word for each row of each head.
@@ -381,8 +381,8 @@ extern "C" __global__ void __launch_bounds__(128) attentionLongKeys(Matrix q, Ma
                     d[e] = weight * (d[e] * keep - (e & 1 ? means.y : means.x)) * plain;
                     s[e] = weight * keep;
                 }
-                weights[one][2 * tile] = packHalves(s[0], s[1]), weights[one][2 * tile + 1] = packHalves(s[2], s[3]);
-                slopes[one][2 * tile] = packHalves(d[0], d[1]), slopes[one][2 * tile + 1] = packHalves(d[2], d[3]);
+                weights[one][2 * tile] = halfPair(s[0], s[1]), weights[one][2 * tile + 1] = halfPair(s[2], s[3]);
+                slopes[one][2 * tile] = halfPair(d[0], d[1]), slopes[one][2 * tile + 1] = halfPair(d[2], d[3]);
             }
         }
         addOuter(dv, weights, slopeRows);

@@ -1,9 +1,10 @@
 // What all kernels share: operands, reductions of a warp and of a row, random numbers. Compiled by NVRTC: no includes.
 #pragma once
 
+// Elements are float, or bf16 with `half`, which only kernels that say so can read.
 struct Matrix {
     float* data;
-    int rows, cols, ld, pad;
+    int rows, cols, ld, half;
     __device__ float* row(int r) const { return data + (long long)r * ld; }
 };
 
@@ -97,14 +98,28 @@ __device__ __forceinline__ void placeOf(int r, int rowsPerSequence, int sequence
     row = block / sequences * rowsPerSequence + r % rowsPerSequence;
 }
 
+// Phi(x) of the normal distribution and exp(-x^2/2), by which both GELU and its slope are given. Abramowitz and Stegun 7.1.26, at most 1e-7
+// off: less than half the instructions of erff, and the exponential is wanted anyhow.
+struct Normal {
+    float below, density;
+};
+
+__device__ __forceinline__ Normal normalOf(float x)
+{
+    float t = __fdividef(1.0f, 1.0f + 0.23164190f * fabsf(x)), e = __expf(-0.5f * x * x);
+    float tail = t * (0.127414796f + t * (-0.142248368f + t * (0.7107068705f + t * (-0.7265760135f + t * 0.5307027145f)))) * e;
+    return {x < 0 ? tail : 1.0f - tail, 0.39894228040143268f * e};
+}
+
 __device__ __forceinline__ float gelu(float x)
 {
-    return 0.5f * x * (1.0f + erff(x * 0.70710678118654752f));
+    return x * normalOf(x).below;
 }
 
 __device__ __forceinline__ float geluSlope(float x)
 {
-    return 0.5f * (1.0f + erff(x * 0.70710678118654752f)) + x * 0.39894228040143268f * expf(-0.5f * x * x);
+    Normal at = normalOf(x);
+    return at.below + x * at.density;
 }
 
 // A row of a matrix of bf16, and a number as bf16, rounded to nearest, ties to even.
@@ -113,22 +128,62 @@ __device__ __forceinline__ unsigned short* halfRow(const Matrix& x, int r)
     return (unsigned short*)x.data + (long long)r * x.ld;
 }
 
+#ifndef EMULATED
 __device__ __forceinline__ unsigned short halfBits(float x)
 {
-    unsigned bits = __float_as_uint(x);
-    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    return nan ? (unsigned short)0x7fc0 : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+    unsigned short bits;
+    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    return bits;
 }
 
 __device__ __forceinline__ unsigned halfPair(float low, float high)
 {
-    return halfBits(low) | (unsigned)halfBits(high) << 16;
+    unsigned bits;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    return bits;
 }
+#endif
 
 // `to` at a multiple of 8 bytes.
 __device__ __forceinline__ void storeHalf4(unsigned short* to, float4 x)
 {
     *(uint2*)to = make_uint2(halfPair(x.x, x.y), halfPair(x.z, x.w));
+}
+
+// The two numbers of a pair of bf16.
+__device__ __forceinline__ float2 numbersOf(unsigned pair)
+{
+    return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+}
+
+// Elements of a matrix of either kind; fours at a multiple of their size.
+__device__ __forceinline__ float loadAny(const Matrix& x, int r, int c)
+{
+    return x.half ? __uint_as_float((unsigned)halfRow(x, r)[c] << 16) : x.row(r)[c];
+}
+
+__device__ __forceinline__ float4 loadAny4(const Matrix& x, int r, int c)
+{
+    if (!x.half) return *(const float4*)(x.row(r) + c);
+    uint2 pairs = *(const uint2*)(halfRow(x, r) + c);
+    float2 low = numbersOf(pairs.x), high = numbersOf(pairs.y);
+    return make_float4(low.x, low.y, high.x, high.y);
+}
+
+__device__ __forceinline__ void storeAny(const Matrix& x, int r, int c, float v)
+{
+    if (x.half)
+        halfRow(x, r)[c] = halfBits(v);
+    else
+        x.row(r)[c] = v;
+}
+
+__device__ __forceinline__ void storeAny4(const Matrix& x, int r, int c, float4 v)
+{
+    if (x.half)
+        storeHalf4(halfRow(x, r) + c, v);
+    else
+        *(float4*)(x.row(r) + c) = v;
 }
 
 // Operands of products on tensor cores: fp32 rounded to tf32. With three passes a value is the sum of two of them, which keeps all of
@@ -188,14 +243,6 @@ __device__ __forceinline__ void multiplyHalves(float (&d)[4], const unsigned (&a
     asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
-}
-
-// Two finite numbers as bf16 in one instruction.
-__device__ __forceinline__ unsigned packHalves(float low, float high)
-{
-    unsigned bits;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
-    return bits;
 }
 
 // Four matrices of 8 x 8 bf16 in shared memory, of which lane 8 i + r names row r of matrix i: lane 4 g + t gets (g, 2 t) and the element

@@ -59,8 +59,8 @@ extern "C" __global__ void pointwise4(Matrix a, Matrix b, const float* s, const 
     }
 }
 
-// What follows a product: z = v + bias, y = dropout(activation(z)) + residual, added to y where asked. v may be y itself.
-// `half`: a copy of y as bf16; all there is of it with `only`.
+// What follows a product: z = v + bias, y = dropout(activation(z)) + residual, added to y where asked. v may be y itself, or its copy.
+// `half`: a copy of y as bf16; all there is of it with `only`. v, factor and z may be bf16.
 struct Epilogue {
     Matrix v;
     const float* bias;
@@ -83,10 +83,10 @@ __device__ __forceinline__ float activated(int activation, float x, float other)
 // One element; `keep` is dropout's multiplier.
 __device__ __forceinline__ void finish(const Epilogue& e, int r, int c, float keep)
 {
-    float x = e.v.row(r)[c];
+    float x = loadAny(e.v, r, c);
     if (e.bias) x += e.bias[c];
-    if (e.z.data) e.z.row(r)[c] = x;
-    x = activated(e.activation, x, e.factor.data ? e.factor.row(r)[c] : 0) * keep;
+    if (e.z.data) storeAny(e.z, r, c, x);
+    x = activated(e.activation, x, e.factor.data ? loadAny(e.factor, r, c) : 0) * keep;
     if (e.residual.data) x += e.residual.row(r)[c];
     float* to = e.y.row(r) + c;
     if (e.accumulate) x += *to;
@@ -98,9 +98,9 @@ __device__ __forceinline__ void finish(const Epilogue& e, int r, int c, float ke
 __device__ __forceinline__ void finish4(const Epilogue& e, int r, int c, float4 keep)
 {
     const float4 none = make_float4(0, 0, 0, 0);
-    float4 x = *(const float4*)(e.v.row(r) + c), f = e.factor.data ? *(const float4*)(e.factor.row(r) + c) : none;
+    float4 x = loadAny4(e.v, r, c), f = e.factor.data ? loadAny4(e.factor, r, c) : none;
     if (e.bias) x = x + *(const float4*)(e.bias + c);
-    if (e.z.data) *(float4*)(e.z.row(r) + c) = x;
+    if (e.z.data) storeAny4(e.z, r, c, x);
     int a = e.activation;
     x = make_float4(activated(a, x.x, f.x), activated(a, x.y, f.y), activated(a, x.z, f.z), activated(a, x.w, f.w)) * keep;
     if (e.residual.data) x = x + *(const float4*)(e.residual.row(r) + c);

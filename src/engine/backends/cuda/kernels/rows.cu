@@ -83,29 +83,28 @@ struct Exponentials {
     }
 };
 
-// One pass over the logits, four at a time where `wide`: columns, rows and place in fours.
+// One pass over the logits, which may be bf16; four at a time where `wide`: columns, rows and place in fours.
 extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nll, Matrix lse, int wide)
 {
     EACH_ROW(r, logits.rows) {
-        const float* x = logits.row(r);
         Exponentials sum = {-INFINITE, 0};
         if (wide)
-            EACH_COLUMN(c, logits.cols >> 2) sum.add(((const float4*)x)[c]);
+            EACH_COLUMN(i, logits.cols >> 2) sum.add(loadAny4(logits, r, 4 * i));
         else
-            EACH_COLUMN(c, logits.cols) sum.add(x[c]);
+            EACH_COLUMN(c, logits.cols) sum.add(loadAny(logits, r, c));
         float all = overRow<true>(sum.top);
         float total = overRow<false>(sum.top == -INFINITE ? 0 : sum.total * expf(sum.top - all));
         if (threadIdx.x == 0) {
             int target = ((const int*)targets.row(r))[0];
             bool counts = target >= 0 && target < logits.cols;
             float log = logf(total);
-            nll.row(r)[0] = counts ? log + (all - x[target]) : 0;
+            nll.row(r)[0] = counts ? log + (all - loadAny(logits, r, target)) : 0;
             lse.row(r)[0] = all + log;
         }
     }
 }
 
-// dlogits may be logits.
+// dlogits may be logits, and its copy theirs.
 extern "C" __global__ void crossEntropyGrad(
     Matrix logits, Matrix targets, Matrix lse, Matrix dnll, Matrix dlogits, Matrix half, int only, int wide)
 {
@@ -113,20 +112,19 @@ extern "C" __global__ void crossEntropyGrad(
         int target = ((const int*)targets.row(r))[0];
         bool counts = target >= 0 && target < logits.cols;
         float shift = counts ? lse.row(r)[0] : 0, factor = counts ? dnll.row(r)[0] : 0;
-        const float* x = logits.row(r);
         float* to = dlogits.row(r);
         auto slope = [&](float v, int c) { return counts ? (expf(v - shift) - (c == target ? 1.0f : 0.0f)) * factor : 0; };
         if (wide)
             EACH_COLUMN(i, logits.cols >> 2) {
-                float4 v = ((const float4*)x)[i];
                 int c = 4 * i;
+                float4 v = loadAny4(logits, r, c);
                 v = make_float4(slope(v.x, c), slope(v.y, c + 1), slope(v.z, c + 2), slope(v.w, c + 3));
                 if (!only) ((float4*)to)[i] = v;
                 if (half.data) storeHalf4(halfRow(half, r) + c, v);
             }
         else
             EACH_COLUMN(c, logits.cols) {
-                float v = slope(x[c], c);
+                float v = slope(loadAny(logits, r, c), c);
                 if (!only) to[c] = v;
                 if (half.data) halfRow(half, r)[c] = halfBits(v);
             }

@@ -16,8 +16,22 @@ interface Value {
 	made: boolean;
 }
 
-/** Which inputs of an instruction are read as bf16, if they can be. */
-export type HalfInputs = (instruction: Instruction) => readonly number[];
+/** Which inputs of an instruction are read as bf16. */
+export interface HalfInputs {
+	/** Always, if they can be. */
+	readonly always: readonly number[];
+	/** Only where nothing needs them in single precision: a copy beside it would not pay. */
+	readonly alone: readonly number[];
+}
+
+export const noHalves: HalfInputs = { always: [], alone: [] };
+
+/** An input that is to be read as bf16 if nothing reads its values in single precision. */
+interface Undecided {
+	readonly read: Map<Operand, Value[]>;
+	readonly input: Operand;
+	readonly values: Value[];
+}
 
 export class Halves {
 	/** By instruction: values that inputs read as bf16 consist of, and the values of its outputs. */
@@ -27,43 +41,30 @@ export class Halves {
 	/** 32-bit words of the mirror. */
 	readonly words: number;
 
-	constructor({ instructions }: Program, halfInputs: HalfInputs) {
-		let live: Value[] = [];
-		let end = 0;
+	constructor({ instructions }: Program, halfInputs: (instruction: Instruction) => HalfInputs) {
+		const live = new LiveValues();
+		const undecided: Undecided[] = [];
 		for (const instruction of instructions) {
-			const half = halfInputs(instruction);
+			const { always, alone } = halfInputs(instruction);
 			const read = new Map<Operand, Value[]>();
 			const made = new Map<Operand, Value>();
 			this.#read.push(read);
 			this.#made.push(made);
-			if (instruction.attributes.accumulate) markFull(live, instruction.outputs[0]);
+			if (instruction.attributes.accumulate) live.readFull(instruction.outputs[0]);
 			instruction.inputs.forEach((input, i) => {
 				if (input?.space !== "arena") return;
-				if (!half.includes(i)) return markFull(live, input);
-				const values = valuesOf(live, input);
-				for (const value of values) {
-					value.half = true;
-					end = Math.max(end, endOf(value.operand));
-				}
-				read.set(input, values);
+				const values = alone.includes(i) ? live.covering(input) : null;
+				if (values) undecided.push({ read, input, values });
+				else if (always.includes(i)) read.set(input, live.readHalf(input));
+				else live.readFull(input);
 			});
-			for (const output of instruction.outputs) {
-				if (output?.space !== "arena") continue;
-				// Where only a part is overwritten, the rest may yet be read.
-				markFull(
-					live.filter(({ operand }) => !within(operand, output)),
-					output,
-				);
-				live = live.filter(({ operand }) => !overlap(operand, output));
-			}
-			for (const output of instruction.outputs) {
-				if (output?.space !== "arena") continue;
-				const value = { operand: output, half: false, full: false, made: false };
-				live.push(value);
-				made.set(output, value);
-			}
+			const outputs = instruction.outputs.filter((output) => output?.space === "arena") as Operand[];
+			for (const output of outputs) live.overwrite(output);
+			for (const output of outputs) made.set(output, live.make(output));
 		}
-		this.words = Math.ceil(end / 2 / 64) * 64;
+		decide(undecided);
+		const ends = live.all.map(({ half, operand }) => (half ? endOf(operand) : 0));
+		this.words = Math.ceil(ends.reduce((most, end) => Math.max(most, end), 0) / 2 / 64) * 64;
 	}
 
 	/** Go to an instruction: what follows is asked for it. */
@@ -85,6 +86,12 @@ export class Halves {
 		return value?.half && !value.full ? (this.output(operand)?.to ?? null) : null;
 	}
 
+	/** For who can read either: its copy if that is all there is of it. */
+	inputAlone(operand: Operand): DeviceOperand | null {
+		const values = this.#read[this.#at].get(operand);
+		return values?.every(({ made, full }) => made && !full) ? mirror(operand) : null;
+	}
+
 	/** For who reads one: its copy, and of what a cast must be made first; null where it is none of these values. */
 	input(operand: Operand): { from: DeviceOperand; missing: Operand[] } | null {
 		const values = this.#read[this.#at].get(operand);
@@ -101,23 +108,69 @@ function mirror({ offset, rows, cols, ld }: Operand): DeviceOperand {
 	return { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "bf16" };
 }
 
-/** The values that `input` is a part of or consists of; where there are no such, a new one, which is cast from all it covers. */
-function valuesOf(live: Value[], input: Operand): Value[] {
-	const whole = live.find(({ operand }) => within(input, operand));
-	if (whole) return [whole];
-	const parts = live.filter(({ operand }) => overlap(operand, input));
-	const words = parts.reduce((sum, { operand }) => sum + operand.rows * operand.cols, 0);
-	if (parts.every(({ operand }) => within(operand, input) && fits(operand)) && words === input.rows * input.cols) {
-		return parts;
+/** One reader in single precision is enough for all that read a value, or a value together with it. */
+function decide(undecided: readonly Undecided[]): void {
+	let open = undecided;
+	for (;;) {
+		const full = open.filter(({ values }) => values.some((value) => value.full));
+		if (full.length === 0) break;
+		for (const { values } of full) for (const value of values) value.full = true;
+		open = open.filter((each) => !full.includes(each));
 	}
-	markFull(live, input);
-	const value = { operand: input, half: true, full: true, made: false };
-	live.push(value);
-	return [value];
+	for (const { read, input, values } of open) {
+		for (const value of values) value.half = true;
+		read.set(input, values);
+	}
 }
 
-function markFull(live: readonly Value[], read: Operand | null): void {
-	for (const value of live) if (read?.space === "arena" && overlap(value.operand, read)) value.full = true;
+/** What lies where in the arena while a program is read from its beginning. */
+class LiveValues {
+	readonly all: Value[] = [];
+	/** Values that are whole; and those of which only a part has been overwritten, so that the rest may yet be read. */
+	#whole: Value[] = [];
+	#left: Value[] = [];
+
+	make(operand: Operand): Value {
+		const value = { operand, half: false, full: false, made: false };
+		this.#whole.push(value);
+		this.all.push(value);
+		return value;
+	}
+
+	overwrite(output: Operand): void {
+		const touched = this.#whole.filter(({ operand }) => overlap(operand, output));
+		this.#left = [...this.#left, ...touched].filter(({ operand }) => !within(operand, output));
+		this.#whole = this.#whole.filter((value) => !touched.includes(value));
+	}
+
+	/** The value that `input` is a part of, or the values that it consists of; null where it is neither. */
+	covering(input: Operand): Value[] | null {
+		const whole = this.#whole.find(({ operand }) => within(input, operand));
+		if (whole) return [whole];
+		const parts = this.#whole.filter(({ operand }) => overlap(operand, input));
+		const words = parts.reduce((sum, { operand }) => sum + operand.rows * operand.cols, 0);
+		const exact = parts.every(({ operand }) => within(operand, input) && fits(operand));
+		return exact && words === input.rows * input.cols ? parts : null;
+	}
+
+	readFull(input: Operand | null): void {
+		if (input?.space !== "arena") return;
+		const values = this.covering(input) ?? [...this.#whole, ...this.#left];
+		for (const value of values) if (overlap(value.operand, input)) value.full = true;
+	}
+
+	/** @returns the values it consists of; where there are no such, a new one, which is cast from all it covers */
+	readHalf(input: Operand): Value[] {
+		const known = this.covering(input);
+		if (known) {
+			for (const value of known) value.half = true;
+			return known;
+		}
+		this.readFull(input);
+		const value = this.make(input);
+		value.half = value.full = true;
+		return [value];
+	}
 }
 
 /** Does an operand have a place in the mirror? Rows of 16 bytes. */

@@ -91,7 +91,7 @@ export function epilogue(
 	instruction: Instruction,
 	context: LowerContext,
 	v: DeviceOperand,
-	rest: { bias: Operand | null; factor: Operand | null; residual: Operand | null; z: Operand | null },
+	rest: { bias: Operand | null; factor: DeviceOperand | null; residual: Operand | null; z: DeviceOperand | null },
 ) {
 	const y = operand(instruction.outputs, 0);
 	const { activation = 0, accumulate = 0, p, dropoutId, rowsPerSequence, sequences } = instruction.attributes;

@@ -2,7 +2,7 @@
 import type { Instruction, Operand } from "../../../program.ts";
 import { inFours, type LowerContext, type Lowering, matrix, operand, strided } from "../lower-context.ts";
 import type { Command, DeviceOperand, Product } from "../lower-types.ts";
-import { fits } from "./halves.ts";
+import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
 
 const matmul: Lowering = (instruction, context) => {
@@ -10,17 +10,21 @@ const matmul: Lowering = (instruction, context) => {
 	const y = operand(instruction.outputs, 0);
 	const z = instruction.outputs[1] ?? null;
 	const { activation, p, accumulate } = instruction.attributes;
+	const halves = worthHalf(partsOf(instruction)) ? context.halves : null;
 	const bare = activation === 0 && !(p > 0) && z === null;
 	if (bare && !(residual && accumulate)) {
-		const plain = !accumulate && !residual && !bias && worthHalf(partsOf(instruction));
-		const alone = plain ? context.halves?.outputAlone(y) : null;
+		const plain = !accumulate && !residual && !bias;
+		const alone = plain ? halves?.outputAlone(y) : null;
 		return product(instruction, { y: alone ?? y, c: accumulate ? y : residual, bias }, context);
 	}
-	// Without a bias the product is z itself.
-	const kept = z && !bias;
-	const v = kept ? z : accumulate ? context.scratch(y.rows, y.cols) : y;
+	// Without a bias the product is z itself. What nothing reads in single precision is not written in it.
+	const ofZ = (z && halves?.outputAlone(z)) ?? z;
+	const kept = ofZ && !bias;
+	const place = () => (accumulate ? context.scratch(y.rows, y.cols) : (halves?.outputAlone(y) ?? y));
+	const v = kept ? ofZ : place();
 	const commands = product(instruction, { y: v, c: null, bias: null }, context);
-	return [...commands, epilogue(instruction, context, v, { bias, factor, residual, z: kept ? null : z })];
+	const read = (factor && context.halves?.inputAlone(factor)) ?? factor;
+	return [...commands, epilogue(instruction, context, v, { bias, factor: read, residual, z: kept ? null : ofZ })];
 };
 
 /** The product alone, at the place of the result; the rest is up to who asks. */
@@ -83,10 +87,14 @@ function partsOf(instruction: Instruction): Parts {
 	return split(instruction, operand(inputs, 0), operand(inputs, 1), operand(outputs, 0));
 }
 
-/** Inputs that a product reads as bf16, where that is the precision. */
-export function halfInputs(instruction: Instruction): readonly number[] {
-	if (instruction.op.name !== "matmul" || !worthHalf(partsOf(instruction))) return [];
-	return [0, 1].filter((i) => fits(operand(instruction.inputs, i)));
+/** Inputs that a product, and what comes with it, read as bf16 where that is the precision. */
+export function halfInputs(instruction: Instruction): HalfInputs {
+	if (instruction.op.name !== "matmul" || !worthHalf(partsOf(instruction))) return noHalves;
+	const fitting = (i: number) => {
+		const input = instruction.inputs[i];
+		return !!input && fits(input);
+	};
+	return { always: [0, 1].filter(fitting), alone: [3].filter(fitting) };
 }
 
 /** A whole weight as the runtime keeps it in bf16; a value of the arena as its copy; anything else is cast into scratch. */

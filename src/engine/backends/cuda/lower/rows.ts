@@ -1,7 +1,8 @@
 /** Ops on whole rows: a warp has a short row, a block a long one. Norms are in norms.ts. */
 import type { Instruction } from "../../../program.ts";
 import { halfOf, inFours, int, type LowerContext, type Lowering, matrix, operand } from "../lower-context.ts";
-import type { Argument, Launch } from "../lower-types.ts";
+import type { Argument, DeviceOperand, Launch } from "../lower-types.ts";
+import { fits, type HalfInputs, noHalves } from "./halves.ts";
 
 /** Columns from which a row is worth a block. */
 const longRow = 2048;
@@ -30,15 +31,28 @@ export const rowLowerings: Readonly<Record<string, Lowering>> = {
 		]),
 	),
 	crossEntropy: (instruction, context) => {
-		const args = [...instruction.inputs, ...instruction.outputs].map(matrix);
-		const wide = inFours(operand(instruction.inputs, 0));
-		return rowwise("crossEntropy", [...args, int(Number(wide))], instruction, 0, context);
+		const { inputs, outputs } = instruction;
+		const logits = logitsOf(instruction, context);
+		const args = [logits, ...inputs.slice(1), ...outputs].map(matrix);
+		return rowwise("crossEntropy", [...args, int(Number(inFours(logits)))], instruction, 0, context);
 	},
 	crossEntropyGrad: (instruction, context) => {
 		const { inputs, outputs } = instruction;
+		const logits = logitsOf(instruction, context);
 		const dlogits = operand(outputs, 0);
-		const wide = inFours(operand(inputs, 0)) && inFours(dlogits);
-		const args = [...inputs.map(matrix), matrix(dlogits), ...halfOf(dlogits, context), int(Number(wide))];
+		const args = [logits, ...inputs.slice(1), dlogits].map(matrix);
+		args.push(...halfOf(dlogits, context), int(Number(inFours(logits) && inFours(dlogits))));
 		return rowwise("crossEntropyGrad", args, instruction, 0, context);
 	},
 };
+
+/** As bf16 if nothing needs them in single precision: a matrix of the size of the vocabulary is what takes time to write and read. */
+export function logitsAsHalf({ op, inputs }: Instruction): HalfInputs {
+	const known = op.name === "crossEntropy" || op.name === "crossEntropyGrad";
+	return known && fits(operand(inputs, 0)) ? { always: [], alone: [0] } : noHalves;
+}
+
+function logitsOf({ inputs }: Instruction, { halves }: LowerContext): DeviceOperand {
+	const logits = operand(inputs, 0);
+	return halves?.inputAlone(logits) ?? logits;
+}

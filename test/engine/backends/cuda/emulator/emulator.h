@@ -276,12 +276,16 @@ inline void waitForCopies()
     }
 }
 
-inline unsigned packHalves(float low, float high)
+inline unsigned short halfBits(float x)
 {
-    auto bits = [](float x) { unsigned u = __float_as_uint(x); return (u + 0x7fffu + (u >> 16 & 1u)) >> 16; };
-    return bits(low) | bits(high) << 16;
+    unsigned bits = __float_as_uint(x);
+    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return nan ? (unsigned short)0x7fff : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
 }
+inline unsigned halfPair(float low, float high) { return halfBits(low) | (unsigned)halfBits(high) << 16; }
 inline float fastExp2(float x) { return exp2f(x); }
+inline float __fdividef(float x, float y) { return x / y; }
+inline float __expf(float x) { return expf(x); }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
 inline unsigned __byte_perm(unsigned a, unsigned b, unsigned which)
@@ -310,7 +314,7 @@ extern "C" void emulatedProduct(const void* a, const void* b, const float* c, co
                 if (bias) sum += bias[j];
                 if (c) sum += c[s * sizes[12] + i * sizes[11] + j];
                 int64_t to = s * sizes[14] + i * sizes[13] + j;
-                if (sizes[15]) ((uint16_t*)y)[to] = (uint16_t)packHalves((float)sum, 0);
+                if (sizes[15]) ((uint16_t*)y)[to] = halfBits((float)sum);
                 else ((float*)y)[to] = (float)sum;
             }
 }
