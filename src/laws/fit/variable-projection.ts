@@ -7,9 +7,17 @@ import { huber, huberDelta } from "./huber.ts";
 import { nnls } from "./nnls.ts";
 import type { Runs } from "./runs.ts";
 
+/** Squares of the loss's residuals, or Huber's measure of them. */
+export type Measure = "squares" | HuberMeasure;
+
+export interface HuberMeasure {
+	readonly delta: number;
+	/** Most times that the weights of E, A, B's least squares are renewed; default: until that changes nothing. */
+	readonly rounds?: number;
+}
+
 export interface ProjectionOptions {
-	/** Squares of the loss's residuals, or Huber's measure of them with this delta. */
-	readonly measure?: "squares" | { readonly delta: number };
+	readonly measure?: Measure;
 	/** Exponents searched, both the same. */
 	readonly from?: number;
 	readonly to?: number;
@@ -97,7 +105,7 @@ interface Solved {
 }
 
 /** Solves for E, A, B at given exponents. N and D are taken relative to their geometric means, so that columns are of one size. */
-function projector(runs: Runs, measure: "squares" | { readonly delta: number }) {
+function projector(runs: Runs, measure: Measure) {
 	const { losses } = runs;
 	const count = losses.length;
 	const lnN = runs.parameters.map(Math.log);
@@ -146,7 +154,7 @@ function projector(runs: Runs, measure: "squares" | { readonly delta: number }) 
 			// Weights that make squares equal Huber's measure, renewed until it falls no more.
 			const total = () => residuals.reduce((sum, residual) => sum + huber(residual, measure.delta), 0);
 			objective = total();
-			for (let round = 0; round < 300; round++) {
+			for (let round = 0; round < (measure.rounds ?? 300); round++) {
 				const next = leastSquares(measure.delta);
 				const now = total();
 				if (now > objective) break;
