@@ -143,6 +143,24 @@ export const scatterAddOp = define({
 			fill: idsBelow(4, 1),
 		},
 		{
+			name: "a table larger than what is added",
+			inputs: [
+				[150, 9],
+				[150, 1],
+			],
+			attributes: { accumulate: 1, rows: 400 },
+			fill: (index, i) => (index === 1 ? ((i * 7) % 61) * 7 - 20 : undefined),
+		},
+		{
+			name: "a larger table, written anew",
+			inputs: [
+				[7, 40],
+				[7, 1],
+			],
+			attributes: { accumulate: 0, rows: 30 },
+			fill: idsBelow(30, 1),
+		},
+		{
 			name: "ids out of range",
 			inputs: [
 				[9, 5],

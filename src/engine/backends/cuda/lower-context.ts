@@ -15,6 +15,8 @@ export type Fusion = (pair: readonly [Instruction, Instruction], context: LowerC
 export interface LowerContext extends Target {
 	/** Within a fusion: `halves` are from now on those of the second instruction. */
 	next(): void;
+	/** Within a fusion: is what the first instruction left there read by any but the second? */
+	readAfterPair(operand: Operand): boolean;
 	/** Memory of this instruction alone: `rows` x `cols` f32 words without gaps. */
 	scratch(rows: number, cols: number): DeviceOperand;
 	/** Offset of scratch that lasts as long as the program runs. To be asked for before any other scratch of an instruction. */

@@ -1,8 +1,8 @@
 /** From a Program to commands: each op by its own rule; what an op is computed with is in lower/, beside kernels/. */
-import type { Instruction, Program } from "../../program.ts";
-import { attentionLowerings } from "./lower/attention.ts";
+import type { Instruction, Operand, Program } from "../../program.ts";
+import { attentionFusions, attentionLowerings } from "./lower/attention.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
-import { type HalfInputs, Halves } from "./lower/halves.ts";
+import { type HalfInputs, Halves, overlap } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
 import { normFusions, normLowerings } from "./lower/norms.ts";
 import { pointwiseLowerings } from "./lower/pointwise.ts";
@@ -24,7 +24,7 @@ const lowerings: Readonly<Record<string, Lowering>> = {
 };
 
 /** Pairs of instructions that are one launch less together. */
-const fusions: readonly Fusion[] = normFusions;
+const fusions: readonly Fusion[] = [...normFusions, ...attentionFusions];
 
 /** Words of scratch that instructions take in turn, so that those that could run side by side do not meet there. */
 const turnWords = 16 << 20;
@@ -79,6 +79,7 @@ export function lower(given: Program, target: Target): Lowered {
 			at++;
 			halves?.at(at);
 		},
+		readAfterPair: (operand) => isRead(operand, instructions.slice(at + 1)),
 		keep: (words) => scratch.keep(words),
 		scratch(rows, cols): DeviceOperand {
 			return { space: "scratch", offset: scratch.take(rows * cols), rows, cols, ld: cols, dtype: "f32" };
@@ -121,6 +122,17 @@ function single(instruction: Instruction, context: LowerContext): Command[] {
 	const rule = lowerings[instruction.op.name];
 	if (!rule) throw new Error(`[lower] there is no kernel for ${instruction.op.name} on this backend`);
 	return rule(instruction, context);
+}
+
+/** Is the value at `operand` read by any but the first of these? It is gone where anything is written over a part of it. */
+function isRead(operand: Operand, [first, ...rest]: readonly Instruction[]): boolean {
+	const meets = (other: Operand | null) => other?.space === operand.space && overlap(operand, other);
+	if (first.outputs.some(meets)) return false;
+	for (const { inputs, outputs, attributes } of rest) {
+		if (inputs.some(meets) || (attributes.accumulate && outputs.some(meets))) return true;
+		if (outputs.some(meets)) return false;
+	}
+	return false;
 }
 
 /** Two instructions in one go, where that is possible; the context then stands at the second. */

@@ -260,10 +260,10 @@ extern "C" __global__ void __launch_bounds__(128) attentionSmall(Matrix q, Matri
     }
 }
 
-// Shared: queries, gradients of the result, keys, values, weights, slopes.
+// `added` (or none) goes to the prefix's gradient. Shared: queries, gradients of the result, keys, values, weights, slopes.
 extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq,
-    Matrix queriesCopy, int onlyQueries, Matrix dkv, Matrix keysCopy, int onlyKeys, Matrix dprefix, int windows, int heads, float p, int id,
-    int sequences, const JobState* job, int firstSequence)
+    Matrix queriesCopy, int onlyQueries, Matrix dkv, Matrix keysCopy, int onlyKeys, Matrix dprefix, Matrix prefixCopy, int onlyPrefix,
+    Matrix added, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
@@ -279,7 +279,6 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
     softmax(s, d, {p, id, job}, at);
     __syncthreads();
     int lane = threadIdx.x & 31, g = lane >> 2, t = lane & 3;
-    const Matrix none = {};
     int rowTiles = at.rows / 16 * TILES, keyTiles = at.columns / 16 * TILES;
     // Tiles of dq, then of dk, then of dv.
     for (int tile = threadIdx.x >> 5; tile < rowTiles + 2 * keyTiles; tile += blockDim.x >> 5) {
@@ -304,9 +303,16 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
         for (int half = 0; half < 2; half++) {
             int key = j + g + 8 * half, column = value ? at.width : 0;
             if (key >= at.keys || (key < at.m && !dprefix.data)) continue;
-            if (key < at.m)
-                store({dprefix, none, 0}, at.window * at.m + key, column, c + 2 * t, sum[2 * half], sum[2 * half + 1], at);
-            else
+            if (key < at.m) {
+                int r = at.window * at.m + key, first = c + 2 * t;
+                float left = sum[2 * half], right = sum[2 * half + 1];
+                if (added.data) {
+                    const float* more = added.row(r) + column + at.first + first;
+                    if (first < at.size) left += more[0];
+                    if (first + 1 < at.size) right += more[1];
+                }
+                store({dprefix, prefixCopy, onlyPrefix}, r, column, first, left, right, at);
+            } else
                 store({dkv, keysCopy, onlyKeys}, at.window * at.n + key - at.m, column, c + 2 * t, sum[2 * half], sum[2 * half + 1], at);
         }
     }

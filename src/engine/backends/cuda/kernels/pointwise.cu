@@ -41,8 +41,9 @@ extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const f
     }
 }
 
-// The same, four columns at a time: cols, ld and places are multiples of 4.
-extern "C" __global__ void pointwise4(Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g)
+// The same, four columns at a time: cols, ld and places are multiples of 4. `half`: a copy of y as bf16; all there is of it with `only`.
+extern "C" __global__ void pointwise4(
+    Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g, Matrix half, int only)
 {
     unsigned quads = y.cols >> 2, total = y.rows * quads;
     float scalar = s ? *s : 0;
@@ -53,9 +54,11 @@ extern "C" __global__ void pointwise4(Matrix a, Matrix b, const float* s, const 
         float4 w = row ? *(const float4*)(row + c) : none;
         float4* to = (float4*)(y.row(r) + c);
         float4 old = op == ACCUMULATE ? *to : none;
-        *to = make_float4(
+        x = make_float4(
             apply(op, x.x, z.x, scalar, w.x, f, g, old.x), apply(op, x.y, z.y, scalar, w.y, f, g, old.y),
             apply(op, x.z, z.z, scalar, w.z, f, g, old.z), apply(op, x.w, z.w, scalar, w.w, f, g, old.w));
+        if (!only) *to = x;
+        if (half.data) storeHalf4(halfRow(half, r) + c, x);
     }
 }
 

@@ -1,6 +1,7 @@
 /** Attention over windows and its gradient on tensor cores, and of one new row per stream. */
 import type { Instruction, Operand } from "../../../program.ts";
 import {
+	type Fusion,
 	firstSequence,
 	float,
 	halfOf,
@@ -12,8 +13,10 @@ import {
 	matrix,
 	operand,
 	pointer,
+	sameOperand,
 } from "../lower-context.ts";
 import type { Argument, Launch } from "../lower-types.ts";
+import { overlap } from "./halves.ts";
 
 /** Columns of a head that the kernels can hold, and rows of a warp. */
 const mostColumns = 128;
@@ -89,7 +92,7 @@ function small(
 	[queries, scores]: readonly [number, number],
 	threads: number,
 	{ units, rows, keys, defines }: Sizes,
-	args: Launch["args"],
+	args: () => Launch["args"],
 	{ label }: Instruction,
 ): Launch | null {
 	const [heldRows, heldKeys] = [rows, keys].map((count) => Math.ceil(count / tile) * tile);
@@ -100,7 +103,7 @@ function small(
 	const turns = Math.ceil(Math.ceil(keys / 4) / 8);
 	const [grid, block] = [[units, 1, 1] as const, [threads, 1, 1] as const];
 	const all = { ...defines, TURNS: turns };
-	return { kind: "kernel", file: "attention_small", kernel, defines: all, grid, block, shared, args, label };
+	return { kind: "kernel", file: "attention_small", kernel, defines: all, grid, block, shared, args: args(), label };
 }
 
 const attention: Lowering = (instruction, context) => {
@@ -109,22 +112,48 @@ const attention: Lowering = (instruction, context) => {
 	const args = [...inputs.map(matrix), ...resultOf(operand(outputs, 0), context)];
 	args.push(int(attributes.windows), int(attributes.heads), ...dropoutOf(attributes));
 	return [
-		small("attentionSmall", [1, 1], 128, sizes, args, instruction) ??
+		small("attentionSmall", [1, 1], 128, sizes, () => args, instruction) ??
 			tiled("attention", sizes.rows, sizes, args, instruction),
 	];
 };
 
+/** The kernel that computes a gradient in one block for each head, or null; `sum`: what is added to the prefix's, and where that goes. */
+function gradInOne(
+	instruction: Instruction,
+	sizes: Sizes,
+	sum: { addend: Operand; y: Operand } | null,
+	context: LowerContext,
+): Launch | null {
+	const { inputs, outputs, attributes } = instruction;
+	const args = (): Argument[] => {
+		const own = [0, 1].flatMap((i) => resultOf(operand(outputs, i), context));
+		const prefix = outputs[2] ?? null;
+		if (sum) context.next();
+		const y = sum?.y ?? prefix;
+		const ofPrefix = y ? resultOf(y, context) : [matrix(null), matrix(null), int(0)];
+		const split = [int(attributes.windows), int(attributes.heads)];
+		return [
+			...inputs.map(matrix),
+			...own,
+			...ofPrefix,
+			matrix(sum?.addend ?? null),
+			...split,
+			...dropoutOf(attributes),
+		];
+	};
+	return small("attentionSmallGrad", [2, 2], 256, sizes, args, instruction);
+}
+
 const attentionGrad: Lowering = (instruction, context) => {
 	const { inputs, outputs, attributes } = instruction;
 	const sizes = sizesOf(instruction, context);
+	const together = gradInOne(instruction, sizes, null, context);
+	if (together) return [together];
 	const given = inputs.map(matrix);
 	const [dq, dkv] = [0, 1].map((i) => resultOf(operand(outputs, i), context));
 	const dprefix = matrix(outputs[2] ?? null);
 	const split = [int(attributes.windows), int(attributes.heads)];
 	const dropout = dropoutOf(attributes);
-	const all = [...given, ...dq, ...dkv, dprefix, ...split, ...dropout];
-	const together = small("attentionSmallGrad", [2, 2], 256, sizes, all, instruction);
-	if (together) return [together];
 	const [log, mean] = [0, 1].map(() => pointer(context.scratch(sizes.units, sizes.rows)));
 	const queries = [...given, ...dq, log, mean, ...split, ...dropout];
 	const keys = [...given, ...dkv, dprefix, log, mean, ...split, ...dropout];
@@ -132,6 +161,23 @@ const attentionGrad: Lowering = (instruction, context) => {
 		tiled("attentionGradQueries", sizes.rows, sizes, queries, instruction),
 		tiled("attentionGradKeys", sizes.keys, sizes, keys, instruction),
 	];
+};
+
+/** A gradient, and the sum of the prefix's with another: in a recurrence, that of the window which had it as its own keys. */
+const gradThenAdd: Fusion = ([first, second], context) => {
+	const prefix = first.outputs[2];
+	if (first.op.name !== "attentionGrad" || second.op.name !== "add" || !prefix) return null;
+	const [a, b] = second.inputs;
+	const addend = sameOperand(a, prefix) ? b : sameOperand(b, prefix) ? a : null;
+	const y = operand(second.outputs, 0);
+	if (!addend || !inFours(addend) || !inFours(y) || context.readAfterPair(prefix)) return null;
+	// A block must not write what another has yet to read, or another result.
+	const touched = [...first.inputs, ...first.outputs.slice(0, 2)];
+	const apart = touched.every((each) => each?.space !== y.space || !overlap(each, y));
+	const own = first.outputs.every((each) => each?.space !== addend.space || !overlap(each, addend));
+	if (!apart || !own || (overlap(addend, y) && !sameOperand(addend, y))) return null;
+	const command = gradInOne(first, sizesOf(first, context), { addend, y }, context);
+	return command && [command];
 };
 
 const decodeAttention: Lowering = ({ op, inputs, outputs, attributes, label }) => {
@@ -147,4 +193,5 @@ const decodeAttention: Lowering = ({ op, inputs, outputs, attributes, label }) =
 	];
 };
 
+export const attentionFusions: readonly Fusion[] = [gradThenAdd];
 export const attentionLowerings: Readonly<Record<string, Lowering>> = { attention, attentionGrad, decodeAttention };

@@ -143,14 +143,13 @@ class LiveValues {
 		this.#whole = this.#whole.filter((value) => !touched.includes(value));
 	}
 
-	/** The value that `input` is a part of, or the values that it consists of; null where it is neither. */
+	/** The value that `input` is a part of, or values of whose parts it consists; null where it is neither. */
 	covering(input: Operand): Value[] | null {
 		const whole = this.#whole.find(({ operand }) => within(input, operand));
 		if (whole) return [whole];
 		const parts = this.#whole.filter(({ operand }) => overlap(operand, input));
-		const words = parts.reduce((sum, { operand }) => sum + operand.rows * operand.cols, 0);
-		const exact = parts.every(({ operand }) => within(operand, input) && fits(operand));
-		return exact && words === input.rows * input.cols ? parts : null;
+		const words = parts.reduce((sum, { operand }) => sum + shared(operand, input), 0);
+		return words === input.rows * input.cols ? parts : null;
 	}
 
 	readFull(input: Operand | null): void {
@@ -162,7 +161,7 @@ class LiveValues {
 	/** @returns the values it consists of; where there are no such, a new one, which is cast from all it covers */
 	readHalf(input: Operand): Value[] {
 		const known = this.covering(input);
-		if (known) {
+		if (known?.every(({ operand }) => fits(operand))) {
 			for (const value of known) value.half = true;
 			return known;
 		}
@@ -187,6 +186,18 @@ function within(a: Operand, b: Operand): boolean {
 	const distance = a.offset - b.offset;
 	if (distance < 0 || a.ld !== b.ld) return false;
 	return (distance % a.ld) + a.cols <= b.cols && Math.floor(distance / a.ld) + a.rows <= b.rows;
+}
+
+/** Words that two operands of one space share, if both are rows equally far apart; else 0. */
+function shared(a: Operand, b: Operand): number {
+	if (a.ld !== b.ld) return 0;
+	const common = (at: number, count: number, of: number) => Math.max(0, Math.min(of, at + count) - Math.max(0, at));
+	const distance = b.offset - a.offset;
+	const row = Math.floor(distance / a.ld);
+	const column = distance - row * a.ld;
+	// b may begin to the right of a, or to its left.
+	const right = common(row, b.rows, a.rows) * common(column, b.cols, a.cols);
+	return right + common(row + 1, b.rows, a.rows) * common(column - a.ld, b.cols, a.cols);
 }
 
 /** Do two operands of one space share words? Columns of one matrix side by side do not. */

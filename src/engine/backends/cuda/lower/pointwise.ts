@@ -72,18 +72,11 @@ function pointwise(instruction: Instruction, context: LowerContext) {
 	const number = operations.indexOf(op.name === "copy" && attributes.accumulate ? "accumulate" : op.name);
 	const [f, g] = [attributes.c ?? attributes.lo ?? 0, attributes.hi ?? 0];
 	const wide = [of(a), of(b), of(row), y].every((each) => each === null || inFours(each));
-	const args = [
-		matrix(of(a)),
-		matrix(of(b)),
-		pointer(of(s)),
-		pointer(of(row)),
-		matrix(y),
-		int(number),
-		float(f),
-		float(g),
-	];
-	const count = (y.rows * y.cols) / (wide ? 4 : 1);
-	return [strided("pointwise", wide ? "pointwise4" : "pointwise", count, args, instruction, context)];
+	const given = [matrix(of(a)), matrix(of(b)), pointer(of(s)), pointer(of(row)), matrix(y)];
+	const args = [...given, int(number), float(f), float(g)];
+	if (!wide) return [strided("pointwise", "pointwise", y.rows * y.cols, args, instruction, context)];
+	args.push(...halfOf(y, context));
+	return [strided("pointwise", "pointwise4", (y.rows * y.cols) / 4, args, instruction, context)];
 }
 
 /** What follows a product `v`, as the attributes of `instruction` say; `y` may be `v`. */

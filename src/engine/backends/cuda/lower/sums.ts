@@ -69,18 +69,27 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 		const { inputs } = instruction;
 		return whole(instruction, operand(inputs, 0), operand(inputs, 1), context);
 	},
-	scatterAdd: ({ inputs, outputs, attributes, label }, context) => {
+	scatterAdd: (instruction, context) => {
+		const { inputs, outputs, attributes, label } = instruction;
 		const [dy, ids] = [operand(inputs, 0), operand(inputs, 1)];
 		const table = operand(outputs, 0);
+		const defines = { WORDS: Math.min(32, Math.ceil(dy.cols / 32)) };
+		const scatter = (kernel: string, warps: number, chunks: number, args: Argument[]): Launch => {
+			const one = launch(kernel, [Math.ceil(warps / 8), chunks], [256, 1], args, label);
+			return { ...one, file: "scatter", defines };
+		};
+		if (table.rows > dy.rows) {
+			const sparse = scatter("scatterAddSparse", dy.rows, 1, [dy, ids, table].map(matrix));
+			return attributes.accumulate ? [sparse] : [{ kind: "zero", operand: table, label }, sparse];
+		}
 		const wanted = Math.ceil((32 * context.multiprocessors) / table.rows);
 		const chunks = Math.max(1, Math.min(wanted, Math.ceil(dy.rows / 256), 512));
 		const chunkRows = Math.ceil(dy.rows / chunks);
-		const defines = { WORDS: Math.min(32, Math.ceil(dy.cols / 32)) };
-		const step = (to: DeviceOperand, count: number, add: number): Launch => {
-			const args = [matrix(dy), matrix(ids), matrix(to), int(table.rows), int(chunkRows), int(add)];
-			const one = launch("scatterAdd", [Math.ceil(table.rows / 8), count], [256, 1], args, label);
-			return { ...one, file: "scatter", defines };
-		};
+		const step = (to: DeviceOperand, count: number, add: number) =>
+			scatter("scatterAdd", table.rows, count, [
+				...[dy, ids, to].map(matrix),
+				...[table.rows, chunkRows, add].map(int),
+			]);
 		if (chunks === 1) return [step(table, 1, attributes.accumulate)];
 		const parts = context.scratch(chunks * table.rows, table.cols);
 		const flat: DeviceOperand = { ...parts, rows: chunks, cols: table.rows * table.cols, ld: table.rows * table.cols };
