@@ -39,37 +39,58 @@ __device__ __forceinline__ Head headOf(const Matrix& q, const Matrix& prefix, in
     return at;
 }
 
-// Rows from memory to shared memory; zeros beyond the last row and column.
-template <class RowOf>
-__device__ __forceinline__ void bring(float* to, int rows, int held, const Head& at, RowOf rowOf)
+// Four columns of a row, zeros beyond the head's last.
+__device__ __forceinline__ float4 fourOf(const float* from, int c, const Head& at)
 {
-    for (int i = threadIdx.x; i < rows * (HEAD / 4); i += blockDim.x) {
-        int r = i / (HEAD / 4), c = 4 * (i - r * (HEAD / 4));
-        float4 v = make_float4(0, 0, 0, 0);
-        if (r < held) {
-            const float* from = rowOf(r) + c;
-            if (WHOLE)
-                v = *(const float4*)from;
-            else {
-                v.x = c < at.size ? from[0] : 0, v.y = c + 1 < at.size ? from[1] : 0;
-                v.z = c + 2 < at.size ? from[2] : 0, v.w = c + 3 < at.size ? from[3] : 0;
+    if (WHOLE) return *(const float4*)(from + c);
+    return make_float4(c < at.size ? from[c] : 0, c + 1 < at.size ? from[c + 1] : 0, c + 2 < at.size ? from[c + 2] : 0,
+        c + 3 < at.size ? from[c + 3] : 0);
+}
+
+// Rows of two matrices from memory to shared memory, as operands of products; zeros beyond the last row. What a thread fetches is on its
+// way all at once: a block has no other work meanwhile.
+template <class RowOf, class OtherRowOf>
+__device__ __forceinline__ void bring(float* to, float* other, int rows, int held, const Head& at, RowOf rowOf, OtherRowOf otherRowOf)
+{
+    constexpr int across = HEAD / 4, together = 4;
+    for (int first = threadIdx.x; first < rows * across; first += together * blockDim.x) {
+        float4 v[2][together];
+#pragma unroll
+        for (int k = 0; k < together; k++) {
+            int i = first + k * blockDim.x, r = i / across, c = 4 * (i - r * across);
+            bool there = r < held;
+            v[0][k] = there ? fourOf(rowOf(r), c, at) : make_float4(0, 0, 0, 0);
+            v[1][k] = there && other ? fourOf(otherRowOf(r), c, at) : make_float4(0, 0, 0, 0);
+        }
+#pragma unroll
+        for (int k = 0; k < together; k++) {
+            int i = first + k * blockDim.x, r = i / across, c = 4 * (i - r * across);
+            if (r >= rows) break;
+#pragma unroll
+            for (int which = 0; which < 2; which++) {
+                float4 x = v[which][k];
+                x = make_float4(prepared<PASSES>(x.x), prepared<PASSES>(x.y), prepared<PASSES>(x.z), prepared<PASSES>(x.w));
+                float* y = which ? other : to;
+                if (y) *(float4*)(y + r * STRIDE + c) = x;
             }
         }
-        *(float4*)(to + r * STRIDE + c) =
-            make_float4(prepared<PASSES>(v.x), prepared<PASSES>(v.y), prepared<PASSES>(v.z), prepared<PASSES>(v.w));
     }
 }
 
-__device__ __forceinline__ void bringQueries(float* to, const Matrix& x, const Head& at)
+// Queries, and where they are wanted the gradients of the result.
+__device__ __forceinline__ void bringQueries(float* queries, const Matrix& q, float* douts, const Matrix& dout, const Head& at)
 {
-    bring(to, at.rows, at.n, at, [&](int r) { return x.row(at.window * at.n + r) + at.first; });
+    bring(
+        queries, douts, at.rows, at.n, at, [&](int r) { return q.row(at.window * at.n + r) + at.first; },
+        [&](int r) { return dout.row(at.window * at.n + r) + at.first; });
 }
 
-__device__ __forceinline__ void bringKeys(float* to, const Matrix& kv, const Matrix& prefix, int column, const Head& at)
+__device__ __forceinline__ void bringKeys(float* keys, float* values, const Matrix& kv, const Matrix& prefix, const Head& at)
 {
-    bring(to, at.columns, at.keys, at, [&](int j) {
-        return (j < at.m ? prefix.row(at.window * at.m + j) : kv.row(at.window * at.n + j - at.m)) + column + at.first;
-    });
+    const auto row = [&](int j) {
+        return (j < at.m ? prefix.row(at.window * at.m + j) : kv.row(at.window * at.n + j - at.m)) + at.first;
+    };
+    bring(keys, values, at.columns, at.keys, at, row, [&](int j) { return row(j) + at.width; });
 }
 
 // d (16 x 8) = 16 rows of a times 8 rows of b, contracted over columns. The order of terms is free: lane t takes neighbours.
@@ -233,15 +254,14 @@ __device__ __forceinline__ void softmax(float* s, float* d, const Dropout& dropo
 }
 
 // A block for each head of each window. Shared: queries, keys, values, weights.
-extern "C" __global__ void __launch_bounds__(128) attentionSmall(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int only,
+extern "C" __global__ void __launch_bounds__(256) attentionSmall(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int only,
     int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
     float *queries = shared, *keys = queries + at.rows * STRIDE, *values = keys + at.columns * STRIDE, *s = values + at.columns * STRIDE;
-    bringQueries(queries, q, at);
-    bringKeys(keys, kv, prefix, 0, at);
-    bringKeys(values, kv, prefix, at.width, at);
+    bringQueries(queries, q, nullptr, q, at);
+    bringKeys(keys, values, kv, prefix, at);
     __syncthreads();
     scores(s, nullptr, queries, keys, nullptr, nullptr, at);
     __syncthreads();
@@ -269,10 +289,8 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
     float *queries = shared, *douts = queries + at.rows * STRIDE, *keys = douts + at.rows * STRIDE;
     float *values = keys + at.columns * STRIDE, *s = values + at.columns * STRIDE, *d = s + at.rows * at.stride;
-    bringQueries(queries, q, at);
-    bringQueries(douts, dout, at);
-    bringKeys(keys, kv, prefix, 0, at);
-    bringKeys(values, kv, prefix, at.width, at);
+    bringQueries(queries, q, douts, dout, at);
+    bringKeys(keys, values, kv, prefix, at);
     __syncthreads();
     scores(s, d, queries, keys, douts, values, at);
     __syncthreads();

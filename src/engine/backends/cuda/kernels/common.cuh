@@ -170,6 +170,18 @@ __device__ __forceinline__ float4 loadAny4(const Matrix& x, int r, int c)
     return make_float4(low.x, low.y, high.x, high.y);
 }
 
+// Eight of bf16 in one go.
+struct Eight {
+    float4 low, high;
+};
+
+__device__ __forceinline__ Eight loadHalf8(const Matrix& x, int r, int c)
+{
+    uint4 pairs = *(const uint4*)(halfRow(x, r) + c);
+    float2 a = numbersOf(pairs.x), b = numbersOf(pairs.y), d = numbersOf(pairs.z), e = numbersOf(pairs.w);
+    return {make_float4(a.x, a.y, b.x, b.y), make_float4(d.x, d.y, e.x, e.y)};
+}
+
 __device__ __forceinline__ void storeAny(const Matrix& x, int r, int c, float v)
 {
     if (x.half)

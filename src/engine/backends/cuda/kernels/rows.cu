@@ -63,23 +63,23 @@ extern "C" __global__ void softmax(Matrix x, Matrix y)
     }
 }
 
-// A sum of exponentials relative to the largest of them so far.
+// A sum of exponentials relative to the largest of them so far. __expf is a few units in the last place off, the more the less it counts.
 struct Exponentials {
     float top, total;
     __device__ __forceinline__ void add(float v)
     {
         float most = fmaxf(top, v);
-        if (most > top) total *= expf(top - most);
+        if (most > top) total *= __expf(top - most);
         top = most;
-        total += v == -INFINITE ? 0 : expf(v - most);
+        total += v == -INFINITE ? 0 : __expf(v - most);
     }
     __device__ __forceinline__ void add(float4 v)
     {
         float most = fmaxf(fmaxf(fmaxf(v.x, v.y), fmaxf(v.z, v.w)), top);
         if (most == -INFINITE) return;
-        if (most > top) total *= expf(top - most);
+        if (most > top) total *= __expf(top - most);
         top = most;
-        total += expf(v.x - most) + expf(v.y - most) + (expf(v.z - most) + expf(v.w - most));
+        total += __expf(v.x - most) + __expf(v.y - most) + (__expf(v.z - most) + __expf(v.w - most));
     }
 };
 
@@ -88,12 +88,19 @@ extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nl
 {
     EACH_ROW(r, logits.rows) {
         Exponentials sum = {-INFINITE, 0};
-        if (wide)
+        if (wide && logits.half)
+            for (int i = threadIdx.x, n = logits.cols >> 3; i < n; i += 2 * blockDim.x) {
+                int next = i + blockDim.x < n ? i + blockDim.x : -1;
+                Eight a = loadHalf8(logits, r, 8 * i), b = next < 0 ? a : loadHalf8(logits, r, 8 * next);
+                sum.add(a.low), sum.add(a.high);
+                if (next >= 0) sum.add(b.low), sum.add(b.high);
+            }
+        else if (wide)
             EACH_COLUMN(i, logits.cols >> 2) sum.add(loadAny4(logits, r, 4 * i));
         else
             EACH_COLUMN(c, logits.cols) sum.add(loadAny(logits, r, c));
         float all = overRow<true>(sum.top);
-        float total = overRow<false>(sum.top == -INFINITE ? 0 : sum.total * expf(sum.top - all));
+        float total = overRow<false>(sum.top == -INFINITE ? 0 : sum.total * __expf(sum.top - all));
         if (threadIdx.x == 0) {
             int target = ((const int*)targets.row(r))[0];
             bool counts = target >= 0 && target < logits.cols;
@@ -113,12 +120,19 @@ extern "C" __global__ void crossEntropyGrad(
         bool counts = target >= 0 && target < logits.cols;
         float shift = counts ? lse.row(r)[0] : 0, factor = counts ? dnll.row(r)[0] : 0;
         float* to = dlogits.row(r);
-        auto slope = [&](float v, int c) { return counts ? (expf(v - shift) - (c == target ? 1.0f : 0.0f)) * factor : 0; };
-        if (wide)
+        auto slope = [&](float v, int c) { return counts ? (__expf(v - shift) - (c == target ? 1.0f : 0.0f)) * factor : 0; };
+        auto slopes = [&](float4 v, int c) { return make_float4(slope(v.x, c), slope(v.y, c + 1), slope(v.z, c + 2), slope(v.w, c + 3)); };
+        if (wide && logits.half && half.data && only)
+            EACH_COLUMN(i, logits.cols >> 3) {
+                Eight v = loadHalf8(logits, r, 8 * i);
+                float4 low = slopes(v.low, 8 * i), high = slopes(v.high, 8 * i + 4);
+                *(uint4*)(halfRow(half, r) + 8 * i) =
+                    make_uint4(halfPair(low.x, low.y), halfPair(low.z, low.w), halfPair(high.x, high.y), halfPair(high.z, high.w));
+            }
+        else if (wide)
             EACH_COLUMN(i, logits.cols >> 2) {
                 int c = 4 * i;
-                float4 v = loadAny4(logits, r, c);
-                v = make_float4(slope(v.x, c), slope(v.y, c + 1), slope(v.z, c + 2), slope(v.w, c + 3));
+                float4 v = slopes(loadAny4(logits, r, c), c);
                 if (!only) ((float4*)to)[i] = v;
                 if (half.data) storeHalf4(halfRow(half, r) + c, v);
             }

@@ -112,7 +112,7 @@ const attention: Lowering = (instruction, context) => {
 	const args = [...inputs.map(matrix), ...resultOf(operand(outputs, 0), context)];
 	args.push(int(attributes.windows), int(attributes.heads), ...dropoutOf(attributes));
 	return [
-		small("attentionSmall", [1, 1], 128, sizes, () => args, instruction) ??
+		small("attentionSmall", [1, 1], sizes.defines.HEAD < 32 ? 128 : 256, sizes, () => args, instruction) ??
 			tiled("attention", sizes.rows, sizes, args, instruction),
 	];
 };
