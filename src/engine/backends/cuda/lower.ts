@@ -2,9 +2,9 @@
 import type { Instruction, Operand, Program } from "../../program.ts";
 import { attentionFusions, attentionLowerings } from "./lower/attention.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
-import { type HalfInputs, Halves, overlap } from "./lower/halves.ts";
+import { type HalfInputs, Halves, noHalves, overlap } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
-import { normFusions, normLowerings } from "./lower/norms.ts";
+import { normFusions, normLowerings, normsHalf } from "./lower/norms.ts";
 import { pointwiseLowerings } from "./lower/pointwise.ts";
 import { halfInputs, productLowerings } from "./lower/product.ts";
 import { logitsAsHalf, rowLowerings } from "./lower/rows.ts";
@@ -107,7 +107,8 @@ export function lower(given: Program, target: Target): Lowered {
 
 function readsHalf(instruction: Instruction, longs: LongAttention): HalfInputs {
 	if (longs.has(instruction)) return { always: longHalfInputs(instruction), alone: [] };
-	return instruction.op.name === "matmul" ? halfInputs(instruction) : logitsAsHalf(instruction);
+	const found = [halfInputs, logitsAsHalf, normsHalf].map((of) => of(instruction));
+	return found.find(({ always, alone }) => always.length + alone.length > 0) ?? noHalves;
 }
 
 function groupOf(instructions: readonly Instruction[], commands: readonly Command[], workspace: number): Group {

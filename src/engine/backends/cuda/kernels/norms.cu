@@ -83,7 +83,7 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
     if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
 
-// dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual.
+// dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual; dy may be bf16.
 extern "C" __global__ void __launch_bounds__(128) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
     Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
     int sequences, const JobState* job, int firstSequence)
@@ -94,7 +94,7 @@ extern "C" __global__ void __launch_bounds__(128) normRowGrad(Matrix dy, Matrix 
     float mean = stats.row(r)[0], rstd = stats.row(r)[1], total = 0, products = 0;
     EACH_QUAD(t, j, c, cols) {
         norms.v[t][j] = (*(const float4*)(x.row(r) + c) - mean) * rstd;
-        slopes.v[t][j] = *(const float4*)(dy.row(r) + c) * *(const float4*)(weight + c);
+        slopes.v[t][j] = loadAny4(dy, r, c) * *(const float4*)(weight + c);
         total += sumOf(slopes.v[t][j]);
         products += sumOf(slopes.v[t][j] * norms.v[t][j]);
     }

@@ -1,7 +1,7 @@
 // Sums over rows and over everything, in an order that sizes alone decide; the optimiser.
 #include "common.cuh"
 
-// y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`. Blocks of
+// y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`; x may be bf16. Blocks of
 // 32 x 8 threads: 32 columns, eight rows at a time.
 extern "C" __global__ void columnSums(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
 {
@@ -12,7 +12,7 @@ extern "C" __global__ void columnSums(Matrix x, Matrix n, Matrix stats, Matrix y
     if (c < x.cols) {
 #pragma unroll 4
         for (int r = begin + threadIdx.y; r < end; r += 8) {
-            float v = x.row(r)[c];
+            float v = loadAny(x, r, c);
             if (n.data) v *= (n.row(r)[c] - stats.row(r)[0]) * stats.row(r)[1];
             total += v;
         }
@@ -55,6 +55,7 @@ extern "C" __global__ void squareSum(const float* x, float* partials, int n, int
 {
     long long begin = (long long)n * blockIdx.x / parts, end = (long long)n * (blockIdx.x + 1) / parts;
     float sum = 0;
+#pragma unroll 8
     for (long long i = begin + threadIdx.x; i < end; i += blockDim.x) sum += x[i] * x[i];
     sum = blockSum(sum);
     if (threadIdx.x == 0) partials[blockIdx.x] = sum;

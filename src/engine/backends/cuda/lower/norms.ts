@@ -4,6 +4,7 @@
  */
 import type { Instruction, Operand } from "../../../program.ts";
 import {
+	asItIs,
 	type Fusion,
 	firstSequence,
 	float,
@@ -19,6 +20,7 @@ import {
 	sameOperand,
 } from "../lower-context.ts";
 import type { Argument, Command, Launch } from "../lower-types.ts";
+import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { bareProduct } from "./product.ts";
 import { rowwise } from "./rows.ts";
 
@@ -67,9 +69,22 @@ function gradInRegisters({ inputs: [dy, x, weight, , residual], outputs: [dx] }:
 	return inRegisters([dy, x, weight, residual, dx]);
 }
 
+/** What comes back from the products behind a norm: as bf16 where nothing else reads it. */
+export function normsHalf(instruction: Instruction): HalfInputs {
+	const { op, inputs } = instruction;
+	const able = op.name === "layerNormWeightGrad" || (op.name === "layerNormGrad" && gradInRegisters(instruction));
+	return able && fits(operand(inputs, 0)) ? { always: [], alone: [0] } : noHalves;
+}
+
 function gradArguments({ inputs, outputs }: Instruction, context: LowerContext): Argument[] {
 	const [dy, x, weight, stats, residual] = inputs;
-	const given = [matrix(dy), matrix(x), pointer(weight), matrix(stats), matrix(residual)];
+	const given = [
+		matrix(asItIs(operand([dy], 0), context)),
+		matrix(x),
+		pointer(weight),
+		matrix(stats),
+		matrix(residual),
+	];
 	return [...given, matrix(outputs[0]), ...halfOf(operand(outputs, 0), context)];
 }
 

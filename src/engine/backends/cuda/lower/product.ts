@@ -1,6 +1,6 @@
 /** The matrix product: cuBLASLt, and one kernel for what the fusing pass put behind it. */
 import type { Instruction, Operand } from "../../../program.ts";
-import { inFours, type LowerContext, type Lowering, matrix, operand, strided } from "../lower-context.ts";
+import { asItIs, inFours, type LowerContext, type Lowering, matrix, operand, strided } from "../lower-context.ts";
 import type { Command, DeviceOperand, Product } from "../lower-types.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
@@ -23,7 +23,7 @@ const matmul: Lowering = (instruction, context) => {
 	const place = () => (accumulate ? context.scratch(y.rows, y.cols) : (halves?.outputAlone(y) ?? y));
 	const v = kept ? ofZ : place();
 	const commands = product(instruction, { y: v, c: null, bias: null }, context);
-	const read = (factor && context.halves?.inputAlone(factor)) ?? factor;
+	const read = factor && asItIs(factor, context);
 	return [...commands, epilogue(instruction, context, v, { bias, factor: read, residual, z: kept ? null : ofZ })];
 };
 

@@ -1,7 +1,7 @@
 /** Ops on whole rows: a warp has a short row, a block a long one. Norms are in norms.ts. */
 import type { Instruction } from "../../../program.ts";
-import { halfOf, inFours, int, type LowerContext, type Lowering, matrix, operand } from "../lower-context.ts";
-import type { Argument, DeviceOperand, Launch } from "../lower-types.ts";
+import { asItIs, halfOf, inFours, int, type LowerContext, type Lowering, matrix, operand } from "../lower-context.ts";
+import type { Argument, Launch } from "../lower-types.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 
 /** Columns from which a row is worth a block. */
@@ -32,13 +32,13 @@ export const rowLowerings: Readonly<Record<string, Lowering>> = {
 	),
 	crossEntropy: (instruction, context) => {
 		const { inputs, outputs } = instruction;
-		const logits = logitsOf(instruction, context);
+		const logits = asItIs(operand(inputs, 0), context);
 		const args = [logits, ...inputs.slice(1), ...outputs].map(matrix);
 		return rowwise("crossEntropy", [...args, int(Number(inFours(logits)))], instruction, 0, context);
 	},
 	crossEntropyGrad: (instruction, context) => {
 		const { inputs, outputs } = instruction;
-		const logits = logitsOf(instruction, context);
+		const logits = asItIs(operand(inputs, 0), context);
 		const dlogits = operand(outputs, 0);
 		const args = [logits, ...inputs.slice(1), dlogits].map(matrix);
 		args.push(...halfOf(dlogits, context), int(Number(inFours(logits) && inFours(dlogits))));
@@ -50,9 +50,4 @@ export const rowLowerings: Readonly<Record<string, Lowering>> = {
 export function logitsAsHalf({ op, inputs }: Instruction): HalfInputs {
 	const known = op.name === "crossEntropy" || op.name === "crossEntropyGrad";
 	return known && fits(operand(inputs, 0)) ? { always: [], alone: [0] } : noHalves;
-}
-
-function logitsOf({ inputs }: Instruction, { halves }: LowerContext): DeviceOperand {
-	const logits = operand(inputs, 0);
-	return halves?.inputAlone(logits) ?? logits;
 }

@@ -1,6 +1,7 @@
 /** Sums of columns and of everything, scatter-add, and the optimiser. Long sums take two launches: parts, then the parts' sum. */
 import type { Instruction, Operand } from "../../../program.ts";
 import {
+	asItIs,
 	float,
 	inFours,
 	int,
@@ -62,7 +63,8 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 		columns(operand(inputs, 0), null, operand(outputs, 0), attributes.accumulate, label, context),
 	layerNormWeightGrad: ({ inputs, outputs, attributes, label }, context) => {
 		const norm = { n: operand(inputs, 1), stats: operand(inputs, 2) };
-		return columns(operand(inputs, 0), norm, operand(outputs, 0), attributes.accumulate, label, context);
+		const dy = asItIs(operand(inputs, 0), context);
+		return columns(dy, norm, operand(outputs, 0), attributes.accumulate, label, context);
 	},
 	sum: (instruction, context) => whole(instruction, operand(instruction.inputs, 0), null, context),
 	dot: (instruction, context) => {
