@@ -77,11 +77,6 @@ export function halfOf(y: Operand, { halves }: LowerContext): Argument[] {
 	return [matrix(wanted?.to ?? null), int(wanted?.only ? 1 : 0)];
 }
 
-/** For a kernel that can read either: a value in bf16 if that is all there is of it, else in single precision. */
-export function asItIs(x: Operand, { halves }: LowerContext): DeviceOperand {
-	return halves?.inputAlone(x) ?? x;
-}
-
 /** Are two operands the same words? */
 export function sameOperand(a: Operand | null, b: Operand | null): boolean {
 	if (!a || !b) return false;

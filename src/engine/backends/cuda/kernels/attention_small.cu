@@ -314,6 +314,15 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
         }
         bool value = tile >= rowTiles + keyTiles;
         int one = tile - rowTiles - (value ? keyTiles : 0), j = one / TILES * 16, c = (one % TILES) * 8;
+        float more[2][2] = {};
+#pragma unroll
+        for (int half = 0; half < 2; half++) {
+            int key = j + g + 8 * half;
+            if (!added.data || key >= at.m) continue;
+            const float* from = added.row(at.window * at.m + key) + (value ? at.width : 0) + at.first + c + 2 * t;
+            if (c + 2 * t < at.size) more[half][0] = from[0];
+            if (c + 2 * t + 1 < at.size) more[half][1] = from[1];
+        }
         // Rows before the first that sees one of these keys add nothing.
         int i = max(0, j - at.m) / 8 * 8;
         outer(sum, (value ? s : d) + i * at.stride + j, 1, at.stride, (value ? douts : queries) + i * STRIDE + c, at.rows - i);
@@ -321,17 +330,11 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
         for (int half = 0; half < 2; half++) {
             int key = j + g + 8 * half, column = value ? at.width : 0;
             if (key >= at.keys || (key < at.m && !dprefix.data)) continue;
-            if (key < at.m) {
-                int r = at.window * at.m + key, first = c + 2 * t;
-                float left = sum[2 * half], right = sum[2 * half + 1];
-                if (added.data) {
-                    const float* more = added.row(r) + column + at.first + first;
-                    if (first < at.size) left += more[0];
-                    if (first + 1 < at.size) right += more[1];
-                }
-                store({dprefix, prefixCopy, onlyPrefix}, r, column, first, left, right, at);
-            } else
-                store({dkv, keysCopy, onlyKeys}, at.window * at.n + key - at.m, column, c + 2 * t, sum[2 * half], sum[2 * half + 1], at);
+            float left = sum[2 * half] + more[half][0], right = sum[2 * half + 1] + more[half][1];
+            if (key < at.m)
+                store({dprefix, prefixCopy, onlyPrefix}, at.window * at.m + key, column, c + 2 * t, left, right, at);
+            else
+                store({dkv, keysCopy, onlyKeys}, at.window * at.n + key - at.m, column, c + 2 * t, left, right, at);
         }
     }
 }

@@ -170,6 +170,32 @@ extern "C" __global__ void epilogue4Dropout(Matrix v, const float* bias, Matrix 
     }
 }
 
+// y = activation(v), or v times the slope of the activation at `factor`; all bf16 without gaps, eight at a time.
+template <int ACTIVATION>
+__device__ __forceinline__ void activateHalves(const uint4* v, const uint4* factor, uint4* y, int eights)
+{
+    const auto pair = [](unsigned x, unsigned f) {
+        float2 a = numbersOf(x), b = numbersOf(f);
+        return halfPair(activated(ACTIVATION, a.x, b.x), activated(ACTIVATION, a.y, b.y));
+    };
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < eights; i += gridDim.x * blockDim.x) {
+        uint4 x = v[i], f = factor ? factor[i] : make_uint4(0, 0, 0, 0);
+        y[i] = make_uint4(pair(x.x, f.x), pair(x.y, f.y), pair(x.z, f.z), pair(x.w, f.w));
+    }
+}
+
+extern "C" __global__ void epilogueHalves(const uint4* v, const uint4* factor, uint4* y, int eights, int activation)
+{
+    switch (activation) {
+        case 1: return activateHalves<1>(v, factor, y, eights);
+        case 2: return activateHalves<2>(v, factor, y, eights);
+        case 3: return activateHalves<3>(v, factor, y, eights);
+        case 4: return activateHalves<4>(v, factor, y, eights);
+        case 5: return activateHalves<5>(v, factor, y, eights);
+        default: return activateHalves<0>(v, factor, y, eights);
+    }
+}
+
 // Rows of f32 as bf16.
 extern "C" __global__ void castRows(Matrix x, Matrix y)
 {

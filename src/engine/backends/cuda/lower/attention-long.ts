@@ -17,8 +17,8 @@ import {
 	sameOperand,
 } from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
+import { halfInput } from "./casts.ts";
 import { fits, overlap } from "./halves.ts";
-import { halfInput } from "./product.ts";
 
 /** Rows from which a window is long, and rows of a warp: queries, keys. */
 const longWindow = 64;

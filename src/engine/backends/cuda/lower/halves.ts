@@ -86,10 +86,9 @@ export class Halves {
 		return value?.half && !value.full ? (this.output(operand)?.to ?? null) : null;
 	}
 
-	/** For who can read either: its copy if that is all there is of it. */
-	inputAlone(operand: Operand): DeviceOperand | null {
-		const values = this.#read[this.#at].get(operand);
-		return values?.every(({ made, full }) => made && !full) ? mirror(operand) : null;
+	/** For who can read either: was some of it made in bf16 alone? */
+	madeAlone(operand: Operand): boolean {
+		return this.#read[this.#at].get(operand)?.some(({ made, full }) => made && !full) ?? false;
 	}
 
 	/** For who reads one: its copy, and of what a cast must be made first; null where it is none of these values. */

@@ -4,7 +4,6 @@
  */
 import type { Instruction, Operand } from "../../../program.ts";
 import {
-	asItIs,
 	type Fusion,
 	firstSequence,
 	float,
@@ -20,6 +19,7 @@ import {
 	sameOperand,
 } from "../lower-context.ts";
 import type { Argument, Command, Launch } from "../lower-types.ts";
+import { asItIs } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { bareProduct } from "./product.ts";
 import { rowwise } from "./rows.ts";
@@ -76,23 +76,22 @@ export function normsHalf(instruction: Instruction): HalfInputs {
 	return able && fits(operand(inputs, 0)) ? { always: [], alone: [0] } : noHalves;
 }
 
-function gradArguments({ inputs, outputs }: Instruction, context: LowerContext): Argument[] {
-	const [dy, x, weight, stats, residual] = inputs;
-	const given = [
-		matrix(asItIs(operand([dy], 0), context)),
-		matrix(x),
-		pointer(weight),
-		matrix(stats),
-		matrix(residual),
-	];
+/** `commands`: to have gone before. */
+function gradArguments(instruction: Instruction, commands: Command[], context: LowerContext): Argument[] {
+	const { inputs, outputs } = instruction;
+	const [, x, weight, stats, residual] = inputs;
+	const dy = asItIs(operand(inputs, 0), commands, instruction, context);
+	const given = [matrix(dy), matrix(x), pointer(weight), matrix(stats), matrix(residual)];
 	return [...given, matrix(outputs[0]), ...halfOf(operand(outputs, 0), context)];
 }
 
 const layerNormGrad: Lowering = (instruction, context) => {
-	const args = gradArguments(instruction, context);
+	const commands: Command[] = [];
+	const args = gradArguments(instruction, commands, context);
 	if (!gradInRegisters(instruction)) return rowwise("layerNormGrad", args, instruction, 1, context);
 	const rest = [matrix(null), matrix(null), int(0), ...dropoutOf(null)];
-	return [warps("normRowGrad", operand(instruction.inputs, 1), [...args, ...rest], instruction.label, context)];
+	commands.push(warps("normRowGrad", operand(instruction.inputs, 1), [...args, ...rest], instruction.label, context));
+	return commands;
 };
 
 /** A product with dropout and residual, and the norm of the result. */
@@ -115,10 +114,12 @@ const gradThenDropout: Fusion = ([first, second], context) => {
 	const dropped = second.outputs[0];
 	if (!sameOperand(first.outputs[0], second.inputs[0]) || sameOperand(first.outputs[0], dropped)) return null;
 	if (!gradInRegisters(first) || !inRegisters([dropped])) return null;
-	const args = gradArguments(first, context);
+	const commands: Command[] = [];
+	const args = gradArguments(first, commands, context);
 	context.next();
 	args.push(matrix(dropped), ...halfOf(operand([dropped], 0), context), ...dropoutOf(second));
-	return [warps("normRowGrad", operand(first.inputs, 1), args, `${first.label}; ${second.label}`, context)];
+	commands.push(warps("normRowGrad", operand(first.inputs, 1), args, `${first.label}; ${second.label}`, context));
+	return commands;
 };
 
 export const normLowerings: Readonly<Record<string, Lowering>> = { layerNorm, layerNormGrad };

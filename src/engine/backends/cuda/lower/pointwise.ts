@@ -79,15 +79,32 @@ function pointwise(instruction: Instruction, context: LowerContext) {
 	return [strided("pointwise", "pointwise4", (y.rows * y.cols) / 4, args, instruction, context)];
 }
 
+/** Beside a product's result. */
+interface Rest {
+	readonly bias: Operand | null;
+	readonly factor: DeviceOperand | null;
+	readonly residual: Operand | null;
+	readonly z: DeviceOperand | null;
+}
+
+/** An activation alone, or its gradient, from bf16 to bf16 without gaps; null where it is not that. */
+function halvesOnly(instruction: Instruction, context: LowerContext, v: DeviceOperand, rest: Rest) {
+	const { activation = 0, accumulate = 0, p } = instruction.attributes;
+	if (v.dtype !== "bf16" || rest.bias || rest.residual || rest.z || accumulate || p > 0) return null;
+	const y = context.halves?.outputAlone(operand(instruction.outputs, 0));
+	const flat = [v, rest.factor, y].every((each) => !each || (each.dtype === "bf16" && each.ld === each.cols));
+	if (!y || !flat) return null;
+	const eights = (y.rows * y.cols) / 8;
+	const args = [...[v, rest.factor, y].map(pointer), int(eights), int(activation)];
+	return strided("pointwise", "epilogueHalves", eights, args, instruction, context);
+}
+
 /** What follows a product `v`, as the attributes of `instruction` say; `y` may be `v`. */
-export function epilogue(
-	instruction: Instruction,
-	context: LowerContext,
-	v: DeviceOperand,
-	rest: { bias: Operand | null; factor: DeviceOperand | null; residual: Operand | null; z: DeviceOperand | null },
-) {
+export function epilogue(instruction: Instruction, context: LowerContext, v: DeviceOperand, rest: Rest) {
 	const y = operand(instruction.outputs, 0);
 	const { activation = 0, accumulate = 0, p, dropoutId, rowsPerSequence, sequences } = instruction.attributes;
+	const inHalves = halvesOnly(instruction, context, v, rest);
+	if (inHalves) return inHalves;
 	const args = [
 		matrix(v),
 		pointer(rest.bias),

@@ -1,7 +1,8 @@
 /** The matrix product: cuBLASLt, and one kernel for what the fusing pass put behind it. */
 import type { Instruction, Operand } from "../../../program.ts";
-import { asItIs, inFours, type LowerContext, type Lowering, matrix, operand, strided } from "../lower-context.ts";
+import { type LowerContext, type Lowering, operand } from "../lower-context.ts";
 import type { Command, DeviceOperand, Product } from "../lower-types.ts";
+import { asItIs, cast, halfInput } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
 
@@ -23,7 +24,7 @@ const matmul: Lowering = (instruction, context) => {
 	const place = () => (accumulate ? context.scratch(y.rows, y.cols) : (halves?.outputAlone(y) ?? y));
 	const v = kept ? ofZ : place();
 	const commands = product(instruction, { y: v, c: null, bias: null }, context);
-	const read = factor && asItIs(factor, context);
+	const read = factor && asItIs(factor, commands, instruction, context);
 	return [...commands, epilogue(instruction, context, v, { bias, factor: read, residual, z: kept ? null : ofZ })];
 };
 
@@ -109,29 +110,6 @@ function asHalf(x: Operand, commands: Command[], instruction: Instruction, conte
 	const to = { ...scratch, cols: x.cols, ld: x.cols, dtype: "bf16" } as const;
 	commands.push(cast(x, to, instruction, context));
 	return to;
-}
-
-/** The copy of a value of the arena, with the casts that it takes; null where it has none. */
-export function halfInput(
-	x: Operand,
-	commands: Command[],
-	instruction: Instruction,
-	context: LowerContext,
-): DeviceOperand | null {
-	const known = context.halves?.input(x) ?? null;
-	for (const part of known?.missing ?? []) {
-		const { offset, rows, cols, ld } = part;
-		const to = { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "bf16" } as const;
-		commands.push(cast(part, to, instruction, context));
-	}
-	return known?.from ?? null;
-}
-
-function cast(x: Operand, to: DeviceOperand, instruction: Instruction, context: LowerContext): Command {
-	const wide = inFours(x) && to.ld % 4 === 0;
-	const count = (x.rows * x.cols) / (wide ? 4 : 1);
-	const kernel = wide ? "castRows4" : "castRows";
-	return strided("pointwise", kernel, count, [matrix(x), matrix(to)], instruction, context);
 }
 
 export const productLowerings: Readonly<Record<string, Lowering>> = { matmul };

@@ -1,7 +1,8 @@
 /** Ops on whole rows: a warp has a short row, a block a long one. Norms are in norms.ts. */
 import type { Instruction } from "../../../program.ts";
-import { asItIs, halfOf, inFours, int, type LowerContext, type Lowering, matrix, operand } from "../lower-context.ts";
-import type { Argument, Launch } from "../lower-types.ts";
+import { halfOf, inFours, int, type LowerContext, type Lowering, matrix, operand } from "../lower-context.ts";
+import type { Argument, Command, Launch } from "../lower-types.ts";
+import { asItIs } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 
 /** Columns from which a row is worth a block. */
@@ -32,17 +33,20 @@ export const rowLowerings: Readonly<Record<string, Lowering>> = {
 	),
 	crossEntropy: (instruction, context) => {
 		const { inputs, outputs } = instruction;
-		const logits = asItIs(operand(inputs, 0), context);
+		const commands: Command[] = [];
+		const logits = asItIs(operand(inputs, 0), commands, instruction, context);
 		const args = [logits, ...inputs.slice(1), ...outputs].map(matrix);
-		return rowwise("crossEntropy", [...args, int(Number(inFours(logits)))], instruction, 0, context);
+		args.push(int(Number(inFours(logits))));
+		return [...commands, ...rowwise("crossEntropy", args, instruction, 0, context)];
 	},
 	crossEntropyGrad: (instruction, context) => {
 		const { inputs, outputs } = instruction;
-		const logits = asItIs(operand(inputs, 0), context);
+		const commands: Command[] = [];
+		const logits = asItIs(operand(inputs, 0), commands, instruction, context);
 		const dlogits = operand(outputs, 0);
 		const args = [logits, ...inputs.slice(1), dlogits].map(matrix);
 		args.push(...halfOf(dlogits, context), int(Number(inFours(logits) && inFours(dlogits))));
-		return rowwise("crossEntropyGrad", args, instruction, 0, context);
+		return [...commands, ...rowwise("crossEntropyGrad", args, instruction, 0, context)];
 	},
 };
 

@@ -1,7 +1,6 @@
 /** Sums of columns and of everything, scatter-add, and the optimiser. Long sums take two launches: parts, then the parts' sum. */
 import type { Instruction, Operand } from "../../../program.ts";
 import {
-	asItIs,
 	float,
 	inFours,
 	int,
@@ -13,6 +12,7 @@ import {
 	strided,
 } from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
+import { asItIs } from "./casts.ts";
 
 function launch(
 	kernel: string,
@@ -33,12 +33,15 @@ function columns(
 	label: string,
 	context: LowerContext,
 ): Command[] {
-	const across = Math.ceil(x.cols / 32);
-	const chunks = Math.max(1, Math.min(Math.ceil(x.rows / 64), Math.ceil((16 * context.multiprocessors) / across)));
+	const wide = [x, norm?.n, y].every((each) => !each || inFours(each)) && x.cols >= 64;
+	const across = Math.ceil(x.cols / (wide ? 128 : 32));
+	const most = Math.ceil(((wide ? 8 : 16) * context.multiprocessors) / across);
+	const chunks = Math.max(1, Math.min(Math.ceil(x.rows / 64), most));
+	const kernel = wide ? "columnSums4" : "columnSums";
 	const step = (from: DeviceOperand, n: typeof norm, to: DeviceOperand, count: number, add: number) => {
 		const args = [matrix(from), matrix(n?.n ?? null), matrix(n?.stats ?? null), matrix(to)];
 		const chunkRows = Math.ceil(from.rows / count);
-		return launch("columnSums", [across, count], [32, 8], [...args, int(chunkRows), int(add)], label);
+		return launch(kernel, [across, count], [32, 8], [...args, int(chunkRows), int(add)], label);
 	};
 	if (chunks === 1) return [step(x, norm, y, 1, accumulate)];
 	const parts = context.scratch(chunks, x.cols);
@@ -61,10 +64,12 @@ function whole(instruction: Instruction, a: Operand, b: Operand | null, context:
 export const sumLowerings: Readonly<Record<string, Lowering>> = {
 	columnSum: ({ inputs, outputs, attributes, label }, context) =>
 		columns(operand(inputs, 0), null, operand(outputs, 0), attributes.accumulate, label, context),
-	layerNormWeightGrad: ({ inputs, outputs, attributes, label }, context) => {
+	layerNormWeightGrad: (instruction, context) => {
+		const { inputs, outputs, attributes, label } = instruction;
 		const norm = { n: operand(inputs, 1), stats: operand(inputs, 2) };
-		const dy = asItIs(operand(inputs, 0), context);
-		return columns(dy, norm, operand(outputs, 0), attributes.accumulate, label, context);
+		const commands: Command[] = [];
+		const dy = asItIs(operand(inputs, 0), commands, instruction, context);
+		return [...commands, ...columns(dy, norm, operand(outputs, 0), attributes.accumulate, label, context)];
 	},
 	sum: (instruction, context) => whole(instruction, operand(instruction.inputs, 0), null, context),
 	dot: (instruction, context) => {

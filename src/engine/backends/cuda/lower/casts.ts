@@ -1,0 +1,37 @@
+/** How kernels get the bf16 copies of values that they read, with the casts that it takes where who made a value did not make its copy. */
+import type { Instruction, Operand } from "../../../program.ts";
+import { inFours, type LowerContext, matrix, strided } from "../lower-context.ts";
+import type { Command, DeviceOperand } from "../lower-types.ts";
+
+/** The copy of a value of the arena; null where it has none. */
+export function halfInput(
+	x: Operand,
+	commands: Command[],
+	instruction: Instruction,
+	context: LowerContext,
+): DeviceOperand | null {
+	const known = context.halves?.input(x) ?? null;
+	for (const part of known?.missing ?? []) {
+		const { offset, rows, cols, ld } = part;
+		const to = { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "bf16" } as const;
+		commands.push(cast(part, to, instruction, context));
+	}
+	return known?.from ?? null;
+}
+
+/** For a kernel that can read either: the copy where some of the value was made in bf16 alone, else the value. */
+export function asItIs(
+	x: Operand,
+	commands: Command[],
+	instruction: Instruction,
+	context: LowerContext,
+): DeviceOperand {
+	return (context.halves?.madeAlone(x) && halfInput(x, commands, instruction, context)) || x;
+}
+
+export function cast(x: Operand, to: DeviceOperand, instruction: Instruction, context: LowerContext): Command {
+	const wide = inFours(x) && to.ld % 4 === 0;
+	const count = (x.rows * x.cols) / (wide ? 4 : 1);
+	const kernel = wide ? "castRows4" : "castRows";
+	return strided("pointwise", kernel, count, [matrix(x), matrix(to)], instruction, context);
+}
