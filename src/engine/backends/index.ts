@@ -20,7 +20,10 @@ export async function backendSupport(): Promise<Map<BackendName, string | undefi
 	return support;
 }
 
-/** A runtime of the named backend, or of the first that works here ("auto"). */
+/**
+ * A runtime of the named backend, or of the first that works here ("auto").
+ * @throws RivuletError backend-unavailable, precision
+ */
 export async function createRuntime(name: BackendName | "auto", options: RuntimeOptions = {}): Promise<Runtime> {
 	const reasons: string[] = [];
 	for (const candidate of name === "auto" ? backendNames : [name]) {
@@ -32,7 +35,11 @@ export async function createRuntime(name: BackendName | "auto", options: Runtime
 		}
 		reasons.push(`${candidate}: ${reason}`);
 	}
-	throw new Error(`[backend] none can run here. ${reasons.join("; ")}`);
+	const what = name === "auto" ? "no backend can" : `the backend ${name} cannot`;
+	throw new RivuletError("backend-unavailable", `${what} run here: ${reasons.join("; ")}`, {
+		hint: "Leave --backend at auto for the fastest that can, or see what each needs: `rivulet doctor`",
+		exitStatus: 2,
+	});
 }
 
 /** Only a GPU has products that round what they read. */
