@@ -52,6 +52,7 @@ const steady: StudyRun = {
 	config: {
 		model: { dropout: 0 },
 		train: {
+			steps: 22_000,
 			clip: 20,
 			learningRate: 4e-4,
 			schedule: "cosine",
