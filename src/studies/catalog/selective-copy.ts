@@ -86,7 +86,7 @@ export const selectiveCopy: Study = {
 			],
 		},
 		paper: {
-			note: "the paper's sizes: 4096 noise tokens from 128 on, width 96, 6 heads, window 32, alpha 0.5, batch 64; at most 1.28 M samples, three seeds.",
+			note: "the paper's sizes: 4096 noise tokens from 128 on, width 96, 6 heads, window 32, alpha 0.5, batch 64; at most 1.28 M samples (1.41 M trained steadily), three seeds.",
 			seeds: 3,
 			base: recallBase(paperSizes),
 			runs: [...recallRuns(paperSizes), steady, ...recallAblations(paperSizes)],
