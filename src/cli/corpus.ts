@@ -4,6 +4,7 @@ import { RivuletError } from "../base/errors.ts";
 import { columns, compact, grouped } from "../base/format.ts";
 import { Progress } from "../base/progress.ts";
 import type { StoredTokens, TokenizerKind } from "../data/index.ts";
+import { corpusSummary } from "../laws/corpus/corpus-summary.ts";
 import type { CorpusStatistics } from "../laws/corpus/index.ts";
 import type { Provenance, Report } from "../report/index.ts";
 import type { Io } from "./io.ts";
@@ -141,16 +142,9 @@ async function writeCorpusReport(out: string, statistics: CorpusStatistics, flag
 }
 
 function corpusReport(statistics: CorpusStatistics, sections: Report["sections"], made: Provenance): Report {
-	const { tokens, types, entropies, cooccurrence, duplicates } = statistics;
-	const known = entropies.flatMap(({ order, heldOut }) => (heldOut === null ? [] : [{ order, heldOut }]));
-	const best = known.reduce((a, b) => (b.heldOut < a.heldOut ? b : a), known[0]);
-	const floor = best
-		? ` The best n-gram model, of order ${best.order}, needs ${best.heldOut.toFixed(4)} nats per token of text it has not seen.`
-		: "";
-	const decay = cooccurrence.exponent === null ? "" : ` Correlations fall as lag^-${cooccurrence.exponent.toFixed(2)}.`;
 	return {
 		title: "A corpus and its statistics",
-		summary: `${grouped(tokens)} tokens of ${grouped(types)} types; ${(100 * duplicates.repeated).toFixed(1)} % of the lines are repeated.${floor}${decay}`,
+		summary: corpusSummary(statistics),
 		sections,
 		provenance: made,
 		data: statistics,

@@ -5,6 +5,7 @@ import { stringify } from "yaml";
 import { RivuletError } from "../base/errors.ts";
 import { writeFileAtomic } from "../base/files.ts";
 import { columns, compact, duration, grouped } from "../base/format.ts";
+import { corpusSummary } from "../laws/corpus/corpus-summary.ts";
 import type { Plan, PlanRequest } from "../laws/plan.ts";
 import { decimal } from "./options.ts";
 import type { CommandBuilder } from "./program.ts";
@@ -46,7 +47,11 @@ export const planCommand: CommandBuilder = (io, _actions, done) => {
 		.option("--max-parameters <n>", "largest model", positive("--max-parameters"))
 		.option("--calibrate <seconds>", "time of the short runs, for each architecture", positive("--calibrate"), 15)
 		.option("--sweep <folder>", "take the law that this finished sweep measured instead of borrowed constants")
-		.option("--out <folder>", "folder of the plan: recurrent.yaml, transformer.yaml, plan.json", "plan")
+		.option(
+			"--out <folder>",
+			"folder of the plan: recurrent.yaml, transformer.yaml, and a report: plan.html, plan.md, plan.json",
+			"plan",
+		)
 		.option("--json", "end with one line of JSON", false)
 		.option("--debug", "show stack traces of errors")
 		.addHelpText("after", examples)
@@ -56,9 +61,11 @@ export const planCommand: CommandBuilder = (io, _actions, done) => {
 				flags.sweep === undefined
 					? undefined
 					: (await import("../studies/sweep/sweep-law.ts")).readSweepLaws(flags.sweep, flags["data.tokenizer"]);
-			const [{ makePlan }, { comparison }] = await Promise.all([
+			const [{ makePlan }, { comparison }, { planReport }, { provenance, writeReport }] = await Promise.all([
 				import("../laws/plan.ts"),
 				import("../laws/plan-laws.ts"),
+				import("../laws/plan-report.ts"),
+				import("../report/index.ts"),
 			]);
 			const plan = await makePlan({
 				...request,
@@ -69,11 +76,34 @@ export const planCommand: CommandBuilder = (io, _actions, done) => {
 			for (const { kind, config } of plan.recommendations)
 				writeFileAtomic(join(flags.out, `${kind}.yaml`), stringify(config));
 			const laws = plan.recommendations.map(({ flops }) => comparison(flops, plan.uniqueTokens));
-			writeFileAtomic(join(flags.out, "plan.json"), `${JSON.stringify({ ...plan, laws }, null, "\t")}\n`);
-			io.out.write(flags.json ? `${JSON.stringify({ ...plan, laws })}\n` : planText(plan, laws[0], flags.out));
+			const report = planReport(plan, laws[0], provenance(["plan", ...words(flags)]));
+			const written = writeReport(flags.out, report, "plan");
+			io.out.write(
+				flags.json ? `${JSON.stringify({ ...plan, laws, report: written })}\n` : planText(plan, laws[0], flags.out),
+			);
 			done(0);
 		});
 };
+
+/** The command line again, as it was given. */
+function words(flags: PlanFlags): string[] {
+	const given: [string, string | number | undefined][] = [
+		["--data.task", flags["data.task"] === "text" ? undefined : flags["data.task"]],
+		["--data.tokenizer", flags["data.tokenizer"]],
+		["--budget-flops", flags.budgetFlops],
+		["--budget-hours", flags.budgetHours],
+		["--target-loss", flags.targetLoss],
+		["--max-parameters", flags.maxParameters],
+		["--calibrate", flags.calibrate],
+		["--sweep", flags.sweep],
+		["--out", flags.out],
+	];
+	const path = flags["data.path"] ?? [];
+	return [
+		...(path.length > 0 ? ["--data.path", ...path] : []),
+		...given.flatMap(([name, value]) => (value === undefined ? [] : [name, `${value}`])),
+	];
+}
 
 function requestOf(flags: PlanFlags): PlanRequest {
 	const { budgetFlops, budgetHours, targetLoss, maxParameters, calibrate } = flags;
@@ -92,7 +122,7 @@ function requestOf(flags: PlanFlags): PlanRequest {
 
 function planText(plan: Plan, laws: readonly string[][], out: string): string {
 	const parts = [
-		`corpus  ${grouped(plan.uniqueTokens)} tokens to learn from, ${grouped(plan.vocabulary)} different (measured)`,
+		`corpus  ${grouped(plan.uniqueTokens)} tokens to learn from, ${grouped(plan.vocabulary)} different (measured)\n        ${corpusSummary(plan.statistics)}`,
 	];
 	parts.push(`laws at the first plan's compute (borrowed; losses of their own corpora)\n${columns(laws, [1, 2, 3])}`);
 	for (const {
@@ -123,5 +153,6 @@ function planText(plan: Plan, laws: readonly string[][], out: string): string {
 		];
 		parts.push(columns(rows));
 	}
+	parts.push(`report  ${join(out, "plan.html")}`);
 	return `${parts.join("\n\n")}\n`;
 }

@@ -6,11 +6,15 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { RivuletError } from "../base/errors.ts";
+import { openSources, readLines } from "../data/index.ts";
 import type { ModelConfig } from "../models/index.ts";
 import { createModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
 import { type ConfigInput, defineConfig, modelConfig, openSubject, train } from "../train/index.ts";
 import { trainingFlopsPerToken } from "../train/inspect.ts";
+import { additiveLoss } from "./additive.ts";
+import { type CorpusStatistics, corpusStatistics } from "./corpus/index.ts";
+import { flopsPerParameterToken } from "./law.ts";
 import { type MeasuredChoice, type MeasuredLaw, measuredSize } from "./measured-law.ts";
 import { muennighoff } from "./muennighoff.ts";
 
@@ -46,6 +50,13 @@ export interface Expectation {
 	readonly high: number;
 }
 
+/** Losses of a law against sizes, at one compute. A borrowed law's are of its own corpus: only where they are lowest carries over. */
+export interface SizeCurve {
+	readonly flops: number;
+	readonly parameters: readonly number[];
+	readonly loss: readonly number[];
+}
+
 export interface Recommendation {
 	readonly kind: PlannedKind;
 	/** A file for `rivulet train --config`. */
@@ -58,6 +69,8 @@ export interface Recommendation {
 	readonly seconds: number;
 	readonly loss: Expectation;
 	readonly calibration: readonly Calibration[];
+	/** What the law of the size says of other sizes at the same compute. */
+	readonly sizes: SizeCurve;
 	/** Where the law of the size comes from. */
 	readonly sizeBy: "measured here" | "borrowed from C4";
 	readonly reasons: readonly string[];
@@ -66,6 +79,8 @@ export interface Recommendation {
 export interface Plan {
 	readonly uniqueTokens: number;
 	readonly vocabulary: number;
+	/** Of the text to learn from. */
+	readonly statistics: CorpusStatistics;
 	readonly recommendations: readonly Recommendation[];
 }
 
@@ -86,13 +101,17 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
 		});
 	}
 	const uniqueTokens = subject.text.train.length;
+	request.onProgress?.("statistics of the corpus");
+	const path = request.base.data?.path;
+	const lines = path ? readLines(openSources([path].flat())) : [];
+	const statistics = await corpusStatistics(subject.text.train, lines);
 	const folder = mkdtempSync(join(tmpdir(), "rivulet-plan-"));
 	try {
 		const recommendations: Recommendation[] = [];
 		for (const kind of ["recurrent", "transformer"] as const) {
 			recommendations.push(await new Planner(kind, request, subject, uniqueTokens, folder).recommend());
 		}
-		return { uniqueTokens, vocabulary: subject.vocabulary, recommendations };
+		return { uniqueTokens, vocabulary: subject.vocabulary, statistics, recommendations };
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
@@ -169,6 +188,7 @@ class Planner {
 			...{ steps, tokens, epochs: tokens / this.#uniqueTokens, flops: steps * stepFlops, seconds: steps * stepSeconds },
 			loss: expectLoss(calibration, steps),
 			calibration,
+			sizes: this.#sizes(flops),
 			sizeBy: this.#request.measured?.[this.#kind] ? "measured here" : "borrowed from C4",
 			reasons: reasons(this.#kind, why, tokens / this.#uniqueTokens),
 		};
@@ -183,6 +203,22 @@ class Planner {
 		const away = ({ parameters }: Candidate) => Math.abs(Math.log(parameters / wanted));
 		const chosen = this.#candidates.reduce((best, next) => (away(next) < away(best) ? next : best));
 		return { chosen, why: `width ${chosen.width} (${chosen.parameters} parameters) is the nearest size: ${reason}` };
+	}
+
+	/** The law's loss of sizes from the smallest candidate to the largest. */
+	#sizes(flops: number): SizeCurve {
+		const uniqueTokens = this.#uniqueTokens;
+		const law = this.#request.measured?.[this.#kind];
+		const [least, most] = [this.#candidates[0], this.#candidates[this.#candidates.length - 1]];
+		const parameters = Array.from(
+			{ length: 33 },
+			(_, i) => least.parameters * (most.parameters / least.parameters) ** (i / 32),
+		);
+		const loss = parameters.map((count) => {
+			if (law) return additiveLoss(law.constants, count, uniqueTokens);
+			return muennighoff.loss({ parameters: count, tokens: flops / (flopsPerParameterToken * count), uniqueTokens });
+		});
+		return { flops, parameters, loss };
 	}
 
 	#stepsTo(target: number, calibration: readonly Calibration[]): number {
