@@ -146,7 +146,7 @@ function planText(plan: Plan, laws: readonly string[][], out: string): string {
 			["  time", `${duration(seconds)} (measured speed)`],
 			[
 				"  loss",
-				`${loss.low.toFixed(3)} to ${loss.high.toFixed(3)}, about ${loss.middle.toFixed(3)} nats per token (carried on from two short runs here)`,
+				`${loss.low.toFixed(3)} to ${loss.high.toFixed(3)}, about ${loss.middle.toFixed(3)} nats per token (from two short runs and the n-grams here)`,
 			],
 			...reasons.map((reason, i) => [i === 0 ? "  why" : "", reason]),
 			["  run it", `rivulet train --config ${join(out, `${kind}.yaml`)}`],

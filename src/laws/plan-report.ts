@@ -1,7 +1,7 @@
 /** The report of a plan: what is recommended and why, what it should come to, and the corpus that it is for. */
 import type { Provenance, Report, Section, Series } from "../report/index.ts";
 import { corpusSections } from "./corpus/index.ts";
-import { expectLoss, type Plan, type Recommendation } from "./plan.ts";
+import { countingLoss, expectLoss, type Plan, type Recommendation } from "./plan.ts";
 
 /** @param laws rows of `comparison`, with their head, at the first recommendation's compute */
 export function planReport(plan: Plan, laws: readonly (readonly string[])[], provenance: Provenance): Report {
@@ -13,7 +13,7 @@ export function planReport(plan: Plan, laws: readonly (readonly string[])[], pro
 		summary: `For ${uniqueTokens} tokens of ${vocabulary} kinds. ${recommendations.map(say).join("; ")}.`,
 		sections: [
 			recommended(recommendations),
-			expected(recommendations),
+			expected(recommendations, countingLoss(statistics)),
 			...recommendations.map(size),
 			published(laws),
 			...corpusSections(statistics),
@@ -59,11 +59,11 @@ function recommended(recommendations: readonly Recommendation[]): Section {
 /** Points from which the expectation is drawn. */
 const drawn = 17;
 
-function expected(recommendations: readonly Recommendation[]): Section {
+function expected(recommendations: readonly Recommendation[], counting: number | null): Section {
 	const series = recommendations.flatMap(({ kind, calibration, steps }): Series[] => {
 		const from = calibration[1].steps;
 		const x = Array.from({ length: drawn }, (_, i) => from * (steps / from) ** (i / (drawn - 1)));
-		const each = x.map((at) => expectLoss(calibration, at));
+		const each = x.map((at) => expectLoss(calibration, at, counting));
 		return [
 			{
 				...{ name: `${kind}, expected`, group: kind, x, y: each.map(({ middle }) => middle) },
@@ -86,9 +86,10 @@ function expected(recommendations: readonly Recommendation[]): Section {
 					x: { title: "steps of a run whose schedule ends there", scale: "log" },
 					y: { title: "validation loss", unit: "nats per token" },
 					series,
+					rules: counting === null ? [] : [{ axis: "y", value: counting, label: "best n-gram model" }],
 				},
 				caption:
-					"Band: what one doubling won is won again by each further one at most, and shrinks to half each time at least. It does not foresee memorising.",
+					"Band: what one doubling won is won again by each further one at most, and shrinks to half each time at least; from two doublings on it reaches below the best n-gram model of the text. It does not foresee memorising.",
 			},
 		],
 	};

@@ -109,7 +109,9 @@ export async function makePlan(request: PlanRequest): Promise<Plan> {
 	try {
 		const recommendations: Recommendation[] = [];
 		for (const kind of ["recurrent", "transformer"] as const) {
-			recommendations.push(await new Planner(kind, request, subject, uniqueTokens, folder).recommend());
+			recommendations.push(
+				await new Planner(kind, request, subject, uniqueTokens, countingLoss(statistics), folder).recommend(),
+			);
 		}
 		return { uniqueTokens, vocabulary: subject.vocabulary, statistics, recommendations };
 	} finally {
@@ -128,6 +130,7 @@ class Planner {
 	readonly #request: PlanRequest;
 	readonly #candidates: readonly Candidate[];
 	readonly #uniqueTokens: number;
+	readonly #counting: number | null;
 	readonly #folder: string;
 	readonly #length: number;
 	#runs = 0;
@@ -137,11 +140,13 @@ class Planner {
 		request: PlanRequest,
 		subject: Parameters<typeof modelConfig>[1],
 		uniqueTokens: number,
+		counting: number | null,
 		folder: string,
 	) {
 		this.#kind = kind;
 		this.#request = request;
 		this.#uniqueTokens = uniqueTokens;
+		this.#counting = counting;
 		this.#folder = folder;
 		this.#length = defineConfig(request.base).data.length;
 		const most = request.maxParameters ?? Number.POSITIVE_INFINITY;
@@ -186,7 +191,7 @@ class Planner {
 			config: this.#config(chosen.width, steps),
 			parameters: chosen.parameters,
 			...{ steps, tokens, epochs: tokens / this.#uniqueTokens, flops: steps * stepFlops, seconds: steps * stepSeconds },
-			loss: expectLoss(calibration, steps),
+			loss: expectLoss(calibration, steps, this.#counting),
 			calibration,
 			sizes: this.#sizes(flops),
 			sizeBy: this.#request.measured?.[this.#kind] ? "measured here" : "borrowed from C4",
@@ -225,7 +230,7 @@ class Planner {
 		const { steps } = calibration[1];
 		for (let doublings = 0; doublings <= mostDoublings; doublings += 0.25) {
 			const at = Math.ceil(steps * 2 ** doublings);
-			if (expectLoss(calibration, at).middle <= target) return at;
+			if (expectLoss(calibration, at, this.#counting).middle <= target) return at;
 		}
 		throw new RivuletError(
 			"plan-target",
@@ -281,23 +286,48 @@ class Planner {
 	}
 }
 
+/** What the best n-gram model of a text needs is between these shares of what a run comes to, if it is long enough to learn at all. */
+const atLeastOfCounting = 0.5;
+const atMostOfCounting = 0.85;
+/** Doublings beyond the short runs from which a run may have learned what they do not show yet. */
+const farDoublings = 2;
+
 /**
  * The loss after so many steps, from runs of s and 2s steps that each ran their schedule to its end. What one doubling won, d, is won
  * again by each further doubling at most (low), or shrinks to half each time (high); the middle shrinks by a quarter. 0.02 nats to
  * either side are for the seed.
+ *
+ * Short runs may end before a model begins to use its context, and then win little where longer ones win much. What there is to win is
+ * known from counting: far beyond the short runs the interval reaches to 0.85 of what the best n-gram model of the same text needs, and
+ * the middle goes half the way to that model; to less than half of it the interval never goes.
+ * @param counting nats per token of the best n-gram model of the text, held out; null where none is known
  */
-export function expectLoss([short, long]: readonly Calibration[], steps: number): Expectation {
+export function expectLoss(
+	[short, long]: readonly Calibration[],
+	steps: number,
+	counting: number | null = null,
+): Expectation {
 	const gain = Math.max(0, short.loss - long.loss);
 	const doublings = Math.log2(steps / long.steps);
 	const won = (keeps: number) =>
 		keeps === 1 ? gain * doublings : (gain * keeps * (1 - keeps ** doublings)) / (1 - keeps);
 	const seed = 0.02;
 	const [most, least] = doublings >= 0 ? [won(1), won(0.5)] : [won(0.5), won(1)];
-	return {
-		low: Math.max(0, long.loss - most - seed),
-		middle: Math.max(0, long.loss - won(0.75)),
-		high: long.loss - least + seed,
-	};
+	const carried = { low: long.loss - most - seed, middle: long.loss - won(0.75), high: long.loss - least + seed };
+	if (counting === null) {
+		return { low: Math.max(0, carried.low), middle: Math.max(0, carried.middle), high: carried.high };
+	}
+	const floor = atLeastOfCounting * counting;
+	const far = doublings >= farDoublings;
+	const low = Math.max(floor, far ? Math.min(carried.low, atMostOfCounting * counting) : carried.low);
+	const middle = far && carried.middle > counting ? (carried.middle + counting) / 2 : Math.max(low, carried.middle);
+	return { low, middle, high: Math.max(low, carried.high) };
+}
+
+/** Nats per token of the best n-gram model, on text that it has not seen; null where the text is too short to say. */
+export function countingLoss({ entropies }: CorpusStatistics): number | null {
+	const known = entropies.flatMap(({ heldOut }) => (heldOut === null ? [] : [heldOut]));
+	return known.length === 0 ? null : Math.min(...known);
 }
 
 function borrowedSize(uniqueTokens: number, flops: number): MeasuredChoice {

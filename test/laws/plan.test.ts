@@ -27,3 +27,19 @@ test("a power law of the steps stays inside", () => {
 		expect(law(steps)).toBeLessThan(high);
 	}
 });
+
+test("short runs that have not begun to use their context do not bound a long one by themselves", () => {
+	// What a transformer of tiny Shakespeare did: 74 steps to 2.533, 4,594 to 1.557, where the best n-gram model needs 1.67.
+	const plateau = [37, 74].map((steps, i) => ({ steps, seconds: 1, loss: [2.653, 2.533][i] }));
+	const { low, middle, high } = expectLoss(plateau, 4594, 1.67);
+	expect(low).toBeCloseTo(0.85 * 1.67, 9);
+	expect(middle).toBeLessThan(expectLoss(plateau, 4594).middle);
+	expect(high).toBe(expectLoss(plateau, 4594).high);
+	expect(expectLoss(plateau, 148, 1.67)).toEqual(expectLoss(plateau, 148));
+});
+
+test("no run comes to less than half of what counting needs", () => {
+	const steep = [50, 100].map((steps, i) => ({ steps, seconds: 1, loss: [2.9, 2.5][i] }));
+	expect(expectLoss(steep, 6400).low).toBeLessThan(0.2);
+	expect(expectLoss(steep, 6400, 1.67).low).toBeCloseTo(0.835, 9);
+});
