@@ -33,7 +33,7 @@ export function cacheFolder(given?: string): string {
 	} catch (error) {
 		const { code, message, cause } = error as RivuletError;
 		throw new RivuletError(code, `${message} (the cache of tokenised texts)`, {
-			hint: "Name another folder with --data.cache or RIVULET_CACHE.",
+			hint: "Name another folder: RIVULET_CACHE=FOLDER",
 			cause,
 		});
 	}

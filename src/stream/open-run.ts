@@ -34,7 +34,7 @@ export interface OpenedRun {
 export async function openRun(path: string, options: OpenRunOptions = {}): Promise<OpenedRun> {
 	const run = RunFolder.open(path);
 	const { config } = run;
-	if (isCopyTask(config.data.task)) {
+	if (config.data.task === "image" || isCopyTask(config.data.task)) {
 		throw new RivuletError("run-not-text", `${path} learned the task ${config.data.task}, which is no text`, {
 			exitStatus: 2,
 			hint: `measure it instead: rivulet evaluate ${path}`,

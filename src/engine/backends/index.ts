@@ -33,7 +33,7 @@ export async function createRuntime(name: BackendName | "auto", options: Runtime
 			checkPrecision(candidate, options);
 			return await backend.create(options);
 		}
-		reasons.push(`${candidate}: ${reason}`);
+		reasons.push(name === "auto" ? `${candidate}: ${reason}` : reason);
 	}
 	const what = name === "auto" ? "no backend can" : `the backend ${name} cannot`;
 	throw new RivuletError("backend-unavailable", `${what} run here: ${reasons.join("; ")}`, {

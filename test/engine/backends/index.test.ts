@@ -9,7 +9,7 @@ test.skipIf(cuda === undefined)(
 	async () => {
 		await expect(createRuntime("cuda")).rejects.toMatchObject({
 			code: "backend-unavailable",
-			message: expect.stringContaining(`cuda: ${cuda}`),
+			message: `the backend cuda cannot run here: ${cuda}`,
 			hint: expect.stringContaining("rivulet doctor"),
 			exitStatus: 2,
 		});

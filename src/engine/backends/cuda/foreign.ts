@@ -44,8 +44,8 @@ export async function openLibraries(
 	prototypes: Record<"driver" | "nvrtc" | "cublasLt", Prototypes>,
 ): Promise<Libraries> {
 	const { default: koffi } = await import("koffi");
-	const open = (names: readonly string[], what: string, list: Prototypes): FunctionTable => {
-		const library = firstThatOpens(names, what, (path) => koffi.load(path));
+	const open = (names: readonly string[], missing: string, list: Prototypes): FunctionTable => {
+		const library = firstThatOpens(names, missing, (path) => koffi.load(path));
 		const table: Record<string, Foreign> = {};
 		for (const [name, text] of Object.entries(list)) {
 			const { symbol = name, result = "int", parameters } = parse(text);
@@ -54,9 +54,9 @@ export async function openLibraries(
 		return table;
 	};
 	return {
-		driver: open(driverNames, "NVIDIA driver", prototypes.driver),
-		nvrtc: open(versions("nvrtc"), "NVRTC (CUDA's runtime compiler)", prototypes.nvrtc),
-		cublasLt: open(versions("cublasLt"), "cuBLASLt", prototypes.cublasLt),
+		driver: open(driverNames, "no NVIDIA driver found", prototypes.driver),
+		nvrtc: open(versions("nvrtc"), `no NVRTC, CUDA's runtime compiler, found (${bringsCuda})`, prototypes.nvrtc),
+		cublasLt: open(versions("cublasLt"), `no cuBLASLt found (${bringsCuda})`, prototypes.cublasLt),
 		allocate(bytes) {
 			const address = koffi.alloc("uint64_t", Math.ceil(bytes / 8)) as bigint;
 			return { address, buffer: koffi.view(address, bytes) };
@@ -83,6 +83,8 @@ function parse(text: string): Prototype {
 	};
 }
 
+const bringsCuda = "the CUDA toolkit has it, PyTorch too; RIVULET_CUDA names another folder";
+
 const driverNames = process.platform === "win32" ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
 
 /** Newest first; a library serves drivers of its own major version and later ones. */
@@ -93,7 +95,7 @@ function versions(name: string): string[] {
 	return [`lib${name}.so.13`, `lib${name}.so.12`, `lib${name}.so`];
 }
 
-function firstThatOpens<T>(names: readonly string[], what: string, open: (path: string) => T): T {
+function firstThatOpens<T>(names: readonly string[], missing: string, open: (path: string) => T): T {
 	const reasons: string[] = [];
 	for (const folder of ["", ...folders()]) {
 		for (const name of names) {
@@ -108,8 +110,7 @@ function firstThatOpens<T>(names: readonly string[], what: string, open: (path: 
 			}
 		}
 	}
-	const why = reasons.length > 0 ? ` (${reasons[0]})` : "";
-	throw new MissingLibrary(`no ${what} found: ${names[0]}${why}`);
+	throw new MissingLibrary(`${missing}: ${reasons[0] ?? names[0]}`);
 }
 
 /**
