@@ -288,7 +288,7 @@ class Planner {
 
 /** What the best n-gram model of a text needs is between these shares of what a run comes to, if it is long enough to learn at all. */
 const atLeastOfCounting = 0.5;
-const atMostOfCounting = 0.85;
+const atMostOfCounting = 0.65;
 /** Doublings beyond the short runs from which a run may have learned what they do not show yet. */
 const farDoublings = 2;
 
@@ -298,7 +298,7 @@ const farDoublings = 2;
  * either side are for the seed.
  *
  * Short runs may end before a model begins to use its context, and then win little where longer ones win much. What there is to win is
- * known from counting: far beyond the short runs the interval reaches to 0.85 of what the best n-gram model of the same text needs, and
+ * known from counting: far beyond the short runs the interval reaches to 0.65 of what the best n-gram model of the same text needs, and
  * the middle goes half the way to that model; to less than half of it the interval never goes.
  * @param counting nats per token of the best n-gram model of the text, held out; null where none is known
  */
