@@ -2,8 +2,8 @@
 
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheRoot } from "../base/cache-root.ts";
 import { RivuletError } from "../base/errors.ts";
 import { makeFolder } from "../base/files.ts";
 import { readAll, type TextSource } from "./source.ts";
@@ -26,8 +26,7 @@ const oldPart = 24 * 3600e3;
 
 /** The folder for cached data: the given one, $RIVULET_CACHE, $XDG_CACHE_HOME/rivulet or ~/.cache/rivulet; made if missing. */
 export function cacheFolder(given?: string): string {
-	const { RIVULET_CACHE, XDG_CACHE_HOME } = process.env;
-	const folder = given || RIVULET_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "rivulet");
+	const folder = given || cacheRoot();
 	try {
 		makeFolder(folder);
 	} catch (error) {

@@ -4,8 +4,8 @@
  */
 import { createHash } from "node:crypto";
 import { mkdirSync, readFileSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
+import { cacheRoot } from "../../../base/cache-root.ts";
 import { writeFileAtomic } from "../../../base/files.ts";
 import { compileOptions, type Source } from "./nvrtc.ts";
 
@@ -23,8 +23,7 @@ const hashBytes = 32;
 
 /** The folder: cuda/ in $RIVULET_CACHE, $XDG_CACHE_HOME/rivulet or ~/.cache/rivulet. */
 export function moduleFolder(): string {
-	const { RIVULET_CACHE, XDG_CACHE_HOME } = process.env;
-	return join(RIVULET_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "rivulet"), "cuda");
+	return join(cacheRoot(), "cuda");
 }
 
 export function moduleKey({ name, text, headers, defines }: Source, compiler: Compiler): string {
