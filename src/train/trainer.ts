@@ -39,22 +39,22 @@ const recordEvery = 10;
 export async function train(config: Config, options: TrainOptions = {}): Promise<TrainSummary> {
 	const emit = options.onEvent ?? (() => {});
 	const subject = await openSubject(config);
-	const { run, checkpoint, skipped } = await startRun(config);
+	// The runtime first: where it cannot be had no run is begun.
+	const runtime = await createRuntime(config.backend, runtimeOptions(config));
+	const learner = new Learner(createModel(modelConfig(config, subject)), runtime, learnerOptions(config));
 	try {
-		for (const text of skipped) emit({ kind: "note", text: `passed over a damaged checkpoint: ${text}` });
-		subject.saveTokenizer(run.tokenizerPath);
-		const model = createModel(modelConfig(config, subject));
-		const runtime = await createRuntime(config.backend, runtimeOptions(config));
-		const learner = new Learner(model, runtime, learnerOptions(config));
+		const { run, checkpoint, skipped } = await startRun(config);
 		try {
+			for (const text of skipped) emit({ kind: "note", text: `passed over a damaged checkpoint: ${text}` });
+			subject.saveTokenizer(run.tokenizerPath);
 			const trainer = new Trainer(config, subject, run, learner, options);
 			trainer.restore(checkpoint);
 			return await trainer.run();
 		} finally {
-			await learner.session.close();
+			run.close();
 		}
 	} finally {
-		run.close();
+		await learner.session.close();
 	}
 }
 

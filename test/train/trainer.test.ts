@@ -201,6 +201,13 @@ describe("the end of a run", () => {
 	});
 });
 
+test("where the backend cannot be had nothing is begun, and the same run can be begun on another", async () => {
+	const { code } = await failure(run("refused", { backend: "reference", precision: "bf16" }));
+	expect(code).toBe("precision");
+	expect(existsSync(join(folder, "refused"))).toBe(false);
+	expect((await run("refused", { train: { steps: 2 } })).steps).toBe(2);
+});
+
 describe("what a run cost", () => {
 	test("as the paper counts, in time and in memory, over stops", async () => {
 		// Windows are drawn anew each step, noise grows: each step counts at its own N and w.
