@@ -4,7 +4,7 @@
  * `--force` builds everything again.
  */
 import { spawnSync } from "node:child_process";
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -15,6 +15,7 @@ const settings = ["package.json", "tsconfig.json", "tsconfig.build.json"];
 
 const force = process.argv.includes("--force");
 buildTypeScript();
+makeExecutable();
 copyKernels();
 buildOptional("native library", "scripts/build-native.mjs", "wasm or plain TypeScript will be used instead");
 buildOptional("wasm module", "scripts/build-wasm.mjs", "there will be no wasm backend");
@@ -36,6 +37,12 @@ function buildTypeScript() {
 	if (status !== 0) fail("TypeScript did not compile, see above");
 	mkdirSync(join(root, "dist"), { recursive: true });
 	writeFileSync(stamp, JSON.stringify(sources));
+}
+
+/** `npx rivulet` in the repository runs the file itself; who installs the package gets that from npm. */
+function makeExecutable() {
+	const { bin } = JSON.parse(readFileSync(join(root, "package.json"), "utf8"));
+	for (const path of Object.values(bin)) chmodSync(join(root, path), 0o755);
 }
 
 /** The CUDA sources lie beside the compiled module that hands them to the device's compiler. */
