@@ -162,12 +162,16 @@ __device__ __forceinline__ float loadAny(const Matrix& x, int r, int c)
     return x.half ? __uint_as_float((unsigned)halfRow(x, r)[c] << 16) : x.row(r)[c];
 }
 
-__device__ __forceinline__ float4 loadAny4(const Matrix& x, int r, int c)
+__device__ __forceinline__ float4 loadHalf4(const Matrix& x, int r, int c)
 {
-    if (!x.half) return *(const float4*)(x.row(r) + c);
     uint2 pairs = *(const uint2*)(halfRow(x, r) + c);
     float2 low = numbersOf(pairs.x), high = numbersOf(pairs.y);
     return make_float4(low.x, low.y, high.x, high.y);
+}
+
+__device__ __forceinline__ float4 loadAny4(const Matrix& x, int r, int c)
+{
+    return x.half ? loadHalf4(x, r, c) : *(const float4*)(x.row(r) + c);
 }
 
 // Eight of bf16 in one go.

@@ -1,53 +1,68 @@
 // Sums over rows and over everything, in an order that sizes alone decide; the optimiser.
 #include "common.cuh"
 
-// y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`; x may be bf16. Blocks of
-// 32 x 8 threads: 32 columns, eight rows at a time.
-extern "C" __global__ void columnSums(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
+template <class T, bool HALF>
+__device__ __forceinline__ T element(const Matrix& x, int r, int c)
 {
-    __shared__ float parts[8][33];
-    int c = blockIdx.x * 32 + threadIdx.x;
-    int begin = blockIdx.y * chunkRows, end = min(begin + chunkRows, x.rows);
-    float total = 0;
-    if (c < x.cols) {
-#pragma unroll 4
-        for (int r = begin + threadIdx.y; r < end; r += 8) {
-            float v = loadAny(x, r, c);
-            if (n.data) v *= (n.row(r)[c] - stats.row(r)[0]) * stats.row(r)[1];
-            total += v;
-        }
-    }
-    parts[threadIdx.y][threadIdx.x] = total;
-    __syncthreads();
-    if (threadIdx.y == 0 && c < x.cols) {
-        for (int i = 1; i < 8; i++) total += parts[i][threadIdx.x];
-        float* to = y.row(blockIdx.y) + c;
-        *to = accumulate ? *to + total : total;
-    }
+    if constexpr (sizeof(T) == sizeof(float))
+        return HALF ? __uint_as_float((unsigned)halfRow(x, r)[c] << 16) : x.row(r)[c];
+    else
+        return HALF ? loadHalf4(x, r, c) : *(const float4*)(x.row(r) + c);
 }
 
-// The same for columns in fours: a thread has four.
-extern "C" __global__ void columnSums4(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
+// A thread's share of rows [begin, end): every eighth, several asked for at a time, also beyond the end, so that none is waited for alone.
+template <class T, bool HALF, bool NORMS>
+__device__ __forceinline__ T sumOver(const Matrix& x, const Matrix& n, const Matrix& stats, int begin, int end, int c)
 {
-    __shared__ float4 parts[8][32];
-    int c = 4 * (blockIdx.x * 32 + threadIdx.x);
-    int begin = blockIdx.y * chunkRows, end = min(begin + chunkRows, x.rows);
-    float4 total = make_float4(0, 0, 0, 0);
-    if (c < x.cols) {
-#pragma unroll 4
-        for (int r = begin + threadIdx.y; r < end; r += 8) {
-            float4 v = loadAny4(x, r, c);
-            if (n.data) v = v * ((*(const float4*)(n.row(r) + c) - stats.row(r)[0]) * stats.row(r)[1]);
-            total = total + v;
+    constexpr int rows = NORMS ? 4 : 8;
+    T total = {};
+    for (int first = begin + threadIdx.y; first < end; first += 8 * rows) {
+        T v[rows], norms[rows];
+#pragma unroll
+        for (int i = 0; i < rows; i++) {
+            int r = min(first + 8 * i, end - 1);
+            v[i] = element<T, HALF>(x, r, c);
+            if (NORMS) norms[i] = (element<T, false>(n, r, c) - stats.row(r)[0]) * stats.row(r)[1];
         }
+#pragma unroll
+        for (int i = 0; i < rows; i++)
+            if (first + 8 * i < end) total = total + (NORMS ? v[i] * norms[i] : v[i]);
+    }
+    return total;
+}
+
+// y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`; x may be bf16. Blocks of
+// 32 x 8 threads: 32 columns, or fours of them, eight rows at a time.
+template <class T>
+__device__ __forceinline__ void sumColumns(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
+{
+    __shared__ T parts[8][33];
+    int c = (blockIdx.x * 32 + threadIdx.x) * (sizeof(T) / sizeof(float));
+    int begin = blockIdx.y * chunkRows, end = min(begin + chunkRows, x.rows);
+    T total = {};
+    if (c < x.cols) {
+        if (n.data)
+            total = x.half ? sumOver<T, true, true>(x, n, stats, begin, end, c) : sumOver<T, false, true>(x, n, stats, begin, end, c);
+        else
+            total = x.half ? sumOver<T, true, false>(x, n, stats, begin, end, c) : sumOver<T, false, false>(x, n, stats, begin, end, c);
     }
     parts[threadIdx.y][threadIdx.x] = total;
     __syncthreads();
     if (threadIdx.y == 0 && c < x.cols) {
         for (int i = 1; i < 8; i++) total = total + parts[i][threadIdx.x];
-        float4* to = (float4*)(y.row(blockIdx.y) + c);
+        T* to = (T*)(y.row(blockIdx.y) + c);
         *to = accumulate ? *to + total : total;
     }
+}
+
+extern "C" __global__ void __launch_bounds__(256) columnSums(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
+{
+    sumColumns<float>(x, n, stats, y, chunkRows, accumulate);
+}
+
+extern "C" __global__ void __launch_bounds__(256) columnSums4(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
+{
+    sumColumns<float4>(x, n, stats, y, chunkRows, accumulate);
 }
 
 __device__ float blockSum(float v)

@@ -24,28 +24,47 @@ function launch(
 	return { kind: "kernel", file: "sums", kernel, grid: [...grid, 1], block: [...block, 1], shared: 0, args, label };
 }
 
-/** dst (1 x cols) = sum over rows of x (times the normalised n): chunks of rows first where there are many. */
+/** Rows, and the norm whose values they are multiplied by. */
+interface Summed {
+	readonly x: DeviceOperand;
+	readonly norm?: { readonly n: Operand; readonly stats: Operand };
+}
+
+/** Columns of a block, and the blocks that stand side by side. */
+function acrossOf({ x, norm }: Summed, y: DeviceOperand): { wide: boolean; across: number } {
+	const wide = [x, norm?.n, y].every((each) => !each || inFours(each)) && x.cols >= 64;
+	return { wide, across: Math.ceil(x.cols / (wide ? 128 : 32)) };
+}
+
+/** y (count x cols) (+)= sums over `count` chunks of the rows. */
+function chunkSums(summed: Summed, y: DeviceOperand, count: number, accumulate: number, label: string): Launch {
+	const { x, norm } = summed;
+	const { wide, across } = acrossOf(summed, y);
+	const args = [matrix(x), matrix(norm?.n ?? null), matrix(norm?.stats ?? null), matrix(y)];
+	args.push(int(Math.ceil(x.rows / count)), int(accumulate));
+	return launch(wide ? "columnSums4" : "columnSums", [across, count], [32, 8], args, label);
+}
+
+/** y (1 x cols) (+)= sum over the rows of parts, few enough for one launch. */
+export function sumOfParts(parts: DeviceOperand, y: DeviceOperand, accumulate: number, label: string): Launch {
+	return chunkSums({ x: parts }, y, 1, accumulate, label);
+}
+
+/** y (1 x cols) (+)= sum over the rows: chunks of rows first where there are many. */
 function columns(
-	x: DeviceOperand,
-	norm: { n: Operand; stats: Operand } | null,
+	summed: Summed,
 	y: DeviceOperand,
-	accumulate: number,
+	{ accumulate }: Instruction["attributes"],
 	label: string,
 	context: LowerContext,
 ): Command[] {
-	const wide = [x, norm?.n, y].every((each) => !each || inFours(each)) && x.cols >= 64;
-	const across = Math.ceil(x.cols / (wide ? 128 : 32));
-	const most = Math.ceil(((wide ? 8 : 16) * context.multiprocessors) / across);
-	const chunks = Math.max(1, Math.min(Math.ceil(x.rows / 64), most));
-	const kernel = wide ? "columnSums4" : "columnSums";
-	const step = (from: DeviceOperand, n: typeof norm, to: DeviceOperand, count: number, add: number) => {
-		const args = [matrix(from), matrix(n?.n ?? null), matrix(n?.stats ?? null), matrix(to)];
-		const chunkRows = Math.ceil(from.rows / count);
-		return launch(kernel, [across, count], [32, 8], [...args, int(chunkRows), int(add)], label);
-	};
-	if (chunks === 1) return [step(x, norm, y, 1, accumulate)];
-	const parts = context.scratch(chunks, x.cols);
-	return [step(x, norm, parts, chunks, 0), step(parts, null, y, 1, accumulate)];
+	const { rows, cols } = summed.x;
+	const { wide, across } = acrossOf(summed, y);
+	const most = Math.ceil(((wide ? 4 : 16) * context.multiprocessors) / across);
+	const chunks = Math.max(1, Math.min(Math.ceil(rows / 64), most));
+	if (chunks === 1) return [chunkSums(summed, y, 1, accumulate, label)];
+	const parts = context.scratch(chunks, cols);
+	return [chunkSums(summed, parts, chunks, 0, label), sumOfParts(parts, y, accumulate, label)];
 }
 
 /** y (1 x 1) = sum of a, or of a b. */
@@ -63,13 +82,13 @@ function whole(instruction: Instruction, a: Operand, b: Operand | null, context:
 
 export const sumLowerings: Readonly<Record<string, Lowering>> = {
 	columnSum: ({ inputs, outputs, attributes, label }, context) =>
-		columns(operand(inputs, 0), null, operand(outputs, 0), attributes.accumulate, label, context),
+		columns({ x: operand(inputs, 0) }, operand(outputs, 0), attributes, label, context),
 	layerNormWeightGrad: (instruction, context) => {
 		const { inputs, outputs, attributes, label } = instruction;
 		const norm = { n: operand(inputs, 1), stats: operand(inputs, 2) };
 		const commands: Command[] = [];
-		const dy = asItIs(operand(inputs, 0), commands, instruction, context);
-		return [...commands, ...columns(dy, norm, operand(outputs, 0), attributes.accumulate, label, context)];
+		const x = asItIs(operand(inputs, 0), commands, instruction, context);
+		return [...commands, ...columns({ x, norm }, operand(outputs, 0), attributes, label, context)];
 	},
 	sum: (instruction, context) => whole(instruction, operand(instruction.inputs, 0), null, context),
 	dot: (instruction, context) => {
@@ -102,7 +121,7 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 		const flat: DeviceOperand = { ...parts, rows: chunks, cols: table.rows * table.cols, ld: table.rows * table.cols };
 		const to: DeviceOperand = { ...table, rows: 1, cols: flat.cols, ld: flat.cols };
 		if (table.ld !== table.cols) throw new Error("[scatterAdd] expected a table without gaps");
-		return [step(parts, chunks, 0), ...columns(flat, null, to, attributes.accumulate, label, context)];
+		return [step(parts, chunks, 0), ...columns({ x: flat }, to, attributes, label, context)];
 	},
 	squareSum: ({ inputs, outputs, label }) => {
 		const [x, partials] = [operand(inputs, 0), operand(outputs, 0)];
