@@ -2,18 +2,19 @@
 import type { Instruction, Operand } from "../../program.ts";
 import type { Halves } from "./lower/halves.ts";
 import type { Argument, Command, DeviceOperand, DeviceSpace, Launch, Target } from "./lower-types.ts";
+import type { Group } from "./order.ts";
 
 /** Commands for one instruction. */
 export type Lowering = (instruction: Instruction, context: LowerContext) => Command[];
 
 /**
- * Commands for the first two instructions together, or null where they are not a pair of its kind. It asks for the halves of the first,
- * then calls `next` before it asks for those of the second.
+ * Commands for two or more instructions at the beginning of a list together, or null where they are not of its kind. It asks for the halves
+ * of the first, then calls `next` before it asks for those of the second, and so on; the last it has come to is the last that is done.
  */
-export type Fusion = (pair: readonly [Instruction, Instruction], context: LowerContext) => Command[] | null;
+export type Fusion = (instructions: readonly Instruction[], context: LowerContext) => readonly Group[] | null;
 
 export interface LowerContext extends Target {
-	/** Within a fusion: `halves` are from now on those of the second instruction. */
+	/** Within a fusion: `halves` are from now on those of the next instruction. */
 	next(): void;
 	/** Within a fusion: is what the first instruction left there read by any but the second? */
 	readAfterPair(operand: Operand): boolean;

@@ -4,27 +4,32 @@ import { attentionFusions, attentionLowerings } from "./lower/attention.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
 import { type HalfInputs, Halves, noHalves, overlap } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
-import { normFusions, normLowerings, normsHalf } from "./lower/norms.ts";
+import { normGradFusions, normGradLowerings, normsHalf } from "./lower/norm-grads.ts";
+import { normFusions, normLowerings } from "./lower/norms.ts";
 import { pointwiseLowerings } from "./lower/pointwise.ts";
 import { halfInputs, productLowerings } from "./lower/product.ts";
 import { logitsAsHalf, rowLowerings } from "./lower/rows.ts";
 import { sumLowerings } from "./lower/sums.ts";
 import { type Fusion, type LowerContext, type Lowering, labelOf } from "./lower-context.ts";
 import type { Command, DeviceOperand, Lowered, Target } from "./lower-types.ts";
-import { dependenciesOf, type Group, workspaces } from "./order.ts";
+import { dependenciesOf, type Group, groupOf, workspaces } from "./order.ts";
 
 const lowerings: Readonly<Record<string, Lowering>> = {
 	...pointwiseLowerings,
 	...productLowerings,
 	...rowLowerings,
 	...normLowerings,
+	...normGradLowerings,
 	...sumLowerings,
 	...attentionLowerings,
 	...minGruLowerings,
 };
 
-/** Pairs of instructions that are one launch less together. */
-const fusions: readonly Fusion[] = [...normFusions, ...attentionFusions];
+/** Instructions that are fewer launches together. */
+const fusions: readonly Fusion[] = [...normFusions, ...normGradFusions, ...attentionFusions];
+
+/** Instructions that a fusion may see. */
+const mostTogether = 4;
 
 /** Words of scratch that instructions take in turn, so that those that could run side by side do not meet there. */
 const turnWords = 16 << 20;
@@ -92,13 +97,13 @@ export function lower(given: Program, target: Target): Lowered {
 	for (; at < instructions.length; at++) {
 		scratch.release();
 		halves?.at(at);
-		const first = at;
-		const long = longs.get(instructions[at]);
-		const commands =
-			long !== undefined
-				? longCommands(long, instructions[at], context)
-				: (fused(instructions, at, context) ?? single(instructions[at], context));
-		groups.push(groupOf(instructions.slice(first, at + 1), commands, groups.length % workspaces));
+		const first = instructions[at];
+		const long = longs.get(first);
+		const made =
+			long === undefined
+				? (fused(instructions.slice(at, at + mostTogether), context) ?? [groupOf([first], single(first, context))])
+				: [groupOf([first], longCommands(long, first, context))];
+		for (const group of made) groups.push(withWorkspace(group, groups.length % workspaces));
 	}
 	const lowered = { commands: groups.flatMap(({ commands }) => commands), scratchWords: scratch.words, half };
 	// Updates are short, and all of what they do is one chain.
@@ -111,11 +116,10 @@ function readsHalf(instruction: Instruction, longs: LongAttention): HalfInputs {
 	return found.find(({ always, alone }) => always.length + alone.length > 0) ?? noHalves;
 }
 
-function groupOf(instructions: readonly Instruction[], commands: readonly Command[], workspace: number): Group {
+function withWorkspace(group: Group, workspace: number): Group {
 	return {
-		commands: commands.map((each) => (each.kind === "product" ? { ...each, workspace } : each)),
-		reads: instructions.flatMap(({ inputs }) => inputs),
-		writes: instructions.flatMap(({ outputs }) => outputs),
+		...group,
+		commands: group.commands.map((each) => (each.kind === "product" ? { ...each, workspace } : each)),
 	};
 }
 
@@ -136,12 +140,12 @@ function isRead(operand: Operand, [first, ...rest]: readonly Instruction[]): boo
 	return false;
 }
 
-/** Two instructions in one go, where that is possible; the context then stands at the second. */
-function fused(instructions: readonly Instruction[], at: number, context: LowerContext): Command[] | null {
-	if (at + 1 >= instructions.length) return null;
+/** The first of these instructions in one go, where that is possible; the context then stands at the last of them. */
+function fused(instructions: readonly Instruction[], context: LowerContext): readonly Group[] | null {
+	if (instructions.length < 2) return null;
 	for (const fusion of fusions) {
-		const commands = fusion([instructions[at], instructions[at + 1]], context);
-		if (commands) return commands;
+		const groups = fusion(instructions, context);
+		if (groups) return groups;
 	}
 	return null;
 }

@@ -2,7 +2,7 @@
  * Which commands of a program must wait for which: a command follows those that wrote what it reads, and those that read or wrote what it
  * writes. The rest may run side by side, as branches of a CUDA graph.
  */
-import type { Operand } from "../../program.ts";
+import type { Instruction, Operand } from "../../program.ts";
 import type { Command, DeviceOperand, Product } from "./lower-types.ts";
 
 /** The commands of one instruction, or of a few lowered together; they run one after the other. */
@@ -10,6 +10,14 @@ export interface Group {
 	readonly commands: readonly Command[];
 	readonly reads: readonly (Operand | null)[];
 	readonly writes: readonly (Operand | null)[];
+}
+
+export function groupOf(instructions: readonly Instruction[], commands: readonly Command[]): Group {
+	return {
+		commands,
+		reads: instructions.flatMap(({ inputs }) => inputs),
+		writes: instructions.flatMap(({ outputs }) => outputs),
+	};
 }
 
 /** Workspaces of cuBLASLt that products take in turn. */

@@ -83,18 +83,58 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
     if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
 
-// dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual; dy may be bf16.
-extern "C" __global__ void __launch_bounds__(128) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
-    Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
-    int sequences, const JobState* job, int firstSequence)
+__device__ __forceinline__ void load(Row& to, const Matrix& from, int r, int cols)
 {
-    int r = blockIdx.x * blockDim.y + threadIdx.y, cols = x.cols;
-    if (r >= x.rows) return;
-    Row norms, slopes;
-    float mean = stats.row(r)[0], rstd = stats.row(r)[1], total = 0, products = 0;
+    EACH_QUAD(t, j, c, cols) to.v[t][j] = *(const float4*)(from.row(r) + c);
+}
+
+// bf16 as it lies in memory, in the first two words of four: numbers, which `widen` makes of it, would have to be waited for.
+__device__ __forceinline__ void loadHalf(Row& to, const Matrix& from, int r, int cols)
+{
     EACH_QUAD(t, j, c, cols) {
-        norms.v[t][j] = (*(const float4*)(x.row(r) + c) - mean) * rstd;
-        slopes.v[t][j] = loadAny4(dy, r, c) * *(const float4*)(weight + c);
+        uint2 pairs = *(const uint2*)(halfRow(from, r) + c);
+        to.v[t][j].x = __uint_as_float(pairs.x), to.v[t][j].y = __uint_as_float(pairs.y);
+    }
+}
+
+__device__ __forceinline__ void widen(Row& row, int cols)
+{
+    EACH_QUAD(t, j, c, cols) {
+        float2 low = numbersOf(__float_as_uint(row.v[t][j].x)), high = numbersOf(__float_as_uint(row.v[t][j].y));
+        row.v[t][j] = make_float4(low.x, low.y, high.x, high.y);
+    }
+}
+
+struct NormGrad {
+    Matrix dy, x;
+    const float* weight;
+    Matrix stats, residual, dx, half;
+    int only;
+    Matrix dropped, droppedHalf;
+    int onlyDropped;
+    Dropout dropout;
+};
+
+// Row r. With SUMS, dy and dy times the normalised x are added to a warp's rows of sums; the first may be absent.
+template <bool SUMS>
+__device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* biasSums, float4* weightSums)
+{
+    int cols = a.x.cols;
+    Row norms, slopes, rest;
+    // All that is read, before anything waits for it.
+    load(norms, a.x, r, cols);
+    if (a.dy.half)
+        loadHalf(slopes, a.dy, r, cols);
+    else
+        load(slopes, a.dy, r, cols);
+    if (a.residual.data) load(rest, a.residual, r, cols);
+    float mean = a.stats.row(r)[0], rstd = a.stats.row(r)[1], total = 0, products = 0;
+    if (a.dy.half) widen(slopes, cols);
+    if (SUMS && biasSums) EACH_QUAD(t, j, c, cols) biasSums[c / 4] = biasSums[c / 4] + slopes.v[t][j];
+    EACH_QUAD(t, j, c, cols) {
+        norms.v[t][j] = (norms.v[t][j] - mean) * rstd;
+        if (SUMS) weightSums[c / 4] = weightSums[c / 4] + slopes.v[t][j] * norms.v[t][j];
+        slopes.v[t][j] = slopes.v[t][j] * *(const float4*)(a.weight + c);
         total += sumOf(slopes.v[t][j]);
         products += sumOf(slopes.v[t][j] * norms.v[t][j]);
     }
@@ -102,15 +142,52 @@ extern "C" __global__ void __launch_bounds__(128) normRowGrad(Matrix dy, Matrix 
     products = warpSum(products) / cols;
     EACH_QUAD(t, j, c, cols) {
         float4 value = (slopes.v[t][j] - total + norms.v[t][j] * -products) * rstd;
-        if (residual.data) value = value + *(const float4*)(residual.row(r) + c);
+        if (a.residual.data) value = value + rest.v[t][j];
         slopes.v[t][j] = value;
-        if (!only) *(float4*)(dx.row(r) + c) = value;
-        if (half.data) storeHalf4(halfRow(half, r) + c, value);
+        if (!a.only) *(float4*)(a.dx.row(r) + c) = value;
+        if (a.half.data) storeHalf4(halfRow(a.half, r) + c, value);
     }
-    if (!dropped.data) return;
-    drop(slopes, r, cols, {p, id, rowsPerSequence, sequences, job, firstSequence});
+    if (!a.dropped.data) return;
+    drop(slopes, r, cols, a.dropout);
     EACH_QUAD(t, j, c, cols) {
-        if (!onlyDropped) *(float4*)(dropped.row(r) + c) = slopes.v[t][j];
-        if (droppedHalf.data) storeHalf4(halfRow(droppedHalf, r) + c, slopes.v[t][j]);
+        if (!a.onlyDropped) *(float4*)(a.dropped.row(r) + c) = slopes.v[t][j];
+        if (a.droppedHalf.data) storeHalf4(halfRow(a.droppedHalf, r) + c, slopes.v[t][j]);
+    }
+}
+
+// dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual, dropped dy, x or residual; dy
+// may be bf16.
+extern "C" __global__ void __launch_bounds__(128, 4) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
+    Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
+    int sequences, const JobState* job, int firstSequence)
+{
+    int r = blockIdx.x * blockDim.y + threadIdx.y;
+    if (r >= x.rows) return;
+    gradOfRow<false>({dy, x, weight, stats, residual, dx, half, only, dropped, droppedHalf, onlyDropped,
+        {p, id, rowsPerSequence, sequences, job, firstSequence}}, r, nullptr, nullptr);
+}
+
+// The same, and the gradients of weight and (where asked for) bias in parts: row b of each is the sum over the rows that block b goes
+// over. Every warp has its sums in shared memory: a row of weight's, then, after those of all warps, a row of bias's.
+extern "C" __global__ void __launch_bounds__(384) normRowGradSums(Matrix dy, Matrix x, const float* weight, Matrix stats,
+    Matrix residual, Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id,
+    int rowsPerSequence, int sequences, const JobState* job, int firstSequence, Matrix weightParts, Matrix biasParts)
+{
+    DYNAMIC_SHARED(float4, sums);
+    int quads = x.cols / 4, kinds = biasParts.data ? 2 : 1, first = threadIdx.y * 32 + threadIdx.x, step = 32 * blockDim.y;
+    for (int i = first; i < kinds * (int)blockDim.y * quads; i += step) sums[i] = make_float4(0, 0, 0, 0);
+    __syncthreads();
+    float4* weightSums = sums + threadIdx.y * quads;
+    float4* biasSums = biasParts.data ? weightSums + blockDim.y * quads : nullptr;
+    for (int r = blockIdx.x * blockDim.y + threadIdx.y; r < x.rows; r += gridDim.x * blockDim.y)
+        gradOfRow<true>({dy, x, weight, stats, residual, dx, half, only, dropped, droppedHalf, onlyDropped,
+            {p, id, rowsPerSequence, sequences, job, firstSequence}}, r, biasSums, weightSums);
+    __syncthreads();
+    for (int i = first; i < kinds * quads; i += step) {
+        int kind = i / quads, c = i - kind * quads;
+        const float4* own = sums + kind * (int)blockDim.y * quads + c;
+        float4 total = own[0];
+        for (int w = 1; w < (int)blockDim.y; w++) total = total + own[w * quads];
+        *(float4*)((kind == 0 ? weightParts : biasParts).row(blockIdx.x) + 4 * c) = total;
     }
 }

@@ -16,6 +16,7 @@ import {
 	sameOperand,
 } from "../lower-context.ts";
 import type { Argument, Launch } from "../lower-types.ts";
+import { groupOf } from "../order.ts";
 import { overlap } from "./halves.ts";
 
 /** Columns of a head that the kernels can hold, and rows of a warp. */
@@ -177,7 +178,7 @@ const gradThenAdd: Fusion = ([first, second], context) => {
 	const own = first.outputs.every((each) => each?.space !== addend.space || !overlap(each, addend));
 	if (!apart || !own || (overlap(addend, y) && !sameOperand(addend, y))) return null;
 	const command = gradInOne(first, sizesOf(first, context), { addend, y }, context);
-	return command && [command];
+	return command && [groupOf([first, second], [command])];
 };
 
 const decodeAttention: Lowering = ({ op, inputs, outputs, attributes, label }) => {
