@@ -3,6 +3,7 @@
 #pragma once
 #include <algorithm>
 #include <cmath>
+#include <csetjmp>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -55,15 +56,18 @@ namespace emulator {
 
 enum Waiting { NOTHING, FOR_WARP, FOR_BLOCK, DONE };
 
+// A context begins a fiber; from then on it is left and entered by jumps, which ask nothing of the system.
 struct Fiber {
     ucontext_t context;
+    jmp_buf place;
+    bool begun;
     std::vector<char> stack;
     uint3 index;
     Waiting waiting;
 };
 
 static std::vector<Fiber*> fibers;
-static ucontext_t scheduler;
+static jmp_buf scheduler;
 static int current, threads;
 static void (*body)();
 // What lanes show to each other: 8 words each.
@@ -74,14 +78,22 @@ static void start()
 {
     body();
     fibers[current]->waiting = DONE;
-    swapcontext(&fibers[current]->context, &scheduler);
+    _longjmp(scheduler, 1);
 }
 
 inline void wait(Waiting what)
 {
     Fiber* fiber = fibers[current];
     fiber->waiting = what;
-    swapcontext(&fiber->context, &scheduler);
+    if (!_setjmp(fiber->place)) _longjmp(scheduler, 1);
+}
+
+static void enter(Fiber* fiber)
+{
+    if (_setjmp(scheduler)) return;
+    if (fiber->begun) _longjmp(fiber->place, 1);
+    fiber->begun = true;
+    setcontext(&fiber->context);
 }
 
 // Can all of threads [begin, end) that still live go on from a barrier of this kind?
@@ -116,6 +128,7 @@ static void runBlock()
         makecontext(&fiber.context, start, 0);
         fiber.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
         fiber.waiting = NOTHING;
+        fiber.begun = false;
     }
     for (;;) {
         bool ran = false, done = true;
@@ -123,7 +136,7 @@ static void runBlock()
             if (fibers[i]->waiting == NOTHING) {
                 current = i;
                 threadIdx = fibers[i]->index;
-                swapcontext(&scheduler, &fibers[i]->context);
+                enter(fibers[i]);
                 ran = true;
             }
             done &= fibers[i]->waiting == DONE;
@@ -284,7 +297,7 @@ inline unsigned short halfBits(float x)
 }
 inline unsigned halfPair(float low, float high) { return halfBits(low) | (unsigned)halfBits(high) << 16; }
 inline float fastExp2(float x) { return exp2f(x); }
-inline float __fdividef(float x, float y) { return x / y; }
+inline float fastInverse(float x) { return 1 / x; }
 inline float __expf(float x) { return expf(x); }
 inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 inline bool __any_sync(unsigned mask, bool vote) { return __ballot_sync(mask, vote) != 0; }
