@@ -47,50 +47,58 @@ __device__ __forceinline__ float4 fourOf(const float* from, int c, const Head& a
         c + 3 < at.size ? from[c + 3] : 0);
 }
 
-// Rows of two matrices from memory to shared memory, as operands of products; zeros beyond the last row. What a thread fetches is on its
-// way all at once: a block has no other work meanwhile.
-template <class RowOf, class OtherRowOf>
-__device__ __forceinline__ void bring(float* to, float* other, int rows, int held, const Head& at, RowOf rowOf, OtherRowOf otherRowOf)
-{
-    constexpr int across = HEAD / 4, together = 4;
-    for (int first = threadIdx.x; first < rows * across; first += together * blockDim.x) {
-        float4 v[2][together];
+// A thread's part of some rows on its way from memory to shared memory, as operands of products; zeros beyond the last row. It has the same four
+// columns of rows `step` apart. All that a thread fetches is on its way at once: a block has no other work meanwhile.
+template <int TOGETHER>
+struct Bringing {
+    float4 v[TOGETHER];
+
+    // Columns c to c + 3 of rows r, r + step, ..: the first `low` rows lie at `under`, those from there to `held` at `over`.
+    __device__ __forceinline__ void fetch(
+        int r, int step, int c, int low, int held, const float* under, int underStep, const float* over, int overStep, const Head& at)
+    {
 #pragma unroll
-        for (int k = 0; k < together; k++) {
-            int i = first + k * blockDim.x, r = i / across, c = 4 * (i - r * across);
-            bool there = r < held;
-            v[0][k] = there ? fourOf(rowOf(r), c, at) : make_float4(0, 0, 0, 0);
-            v[1][k] = there && other ? fourOf(otherRowOf(r), c, at) : make_float4(0, 0, 0, 0);
-        }
-#pragma unroll
-        for (int k = 0; k < together; k++) {
-            int i = first + k * blockDim.x, r = i / across, c = 4 * (i - r * across);
-            if (r >= rows) break;
-#pragma unroll
-            for (int which = 0; which < 2; which++) {
-                float4 x = v[which][k];
-                x = make_float4(prepared<PASSES>(x.x), prepared<PASSES>(x.y), prepared<PASSES>(x.z), prepared<PASSES>(x.w));
-                float* y = which ? other : to;
-                if (y) *(float4*)(y + r * STRIDE + c) = x;
-            }
+        for (int k = 0; k < TOGETHER; k++, r += step) {
+            const float* from = r < low ? under + r * underStep : over + (r - low) * overStep;
+            v[k] = r < held ? fourOf(from, c, at) : make_float4(0, 0, 0, 0);
         }
     }
-}
 
-// Queries, and where they are wanted the gradients of the result.
-__device__ __forceinline__ void bringQueries(float* queries, const Matrix& q, float* douts, const Matrix& dout, const Head& at)
-{
-    bring(
-        queries, douts, at.rows, at.n, at, [&](int r) { return q.row(at.window * at.n + r) + at.first; },
-        [&](int r) { return dout.row(at.window * at.n + r) + at.first; });
-}
+    __device__ __forceinline__ void keep(float* to, int r, int step, int c, int rows) const
+    {
+#pragma unroll
+        for (int k = 0; k < TOGETHER; k++, r += step) {
+            if (r >= rows) break;
+            float4 x = v[k];
+            *(float4*)(to + r * STRIDE + c) =
+                make_float4(prepared<PASSES>(x.x), prepared<PASSES>(x.y), prepared<PASSES>(x.z), prepared<PASSES>(x.w));
+        }
+    }
+};
 
-__device__ __forceinline__ void bringKeys(float* keys, float* values, const Matrix& kv, const Matrix& prefix, const Head& at)
+// Queries, and where they are wanted the gradients of the result; keys and values.
+__device__ __forceinline__ void bring(float* queries, const Matrix& q, float* douts, const Matrix& dout, float* keys,
+    float* values, const Matrix& kv, const Matrix& prefix, const Head& at)
 {
-    const auto row = [&](int j) {
-        return (j < at.m ? prefix.row(at.window * at.m + j) : kv.row(at.window * at.n + j - at.m)) + at.first;
-    };
-    bring(keys, values, at.columns, at.keys, at, row, [&](int j) { return row(j) + at.width; });
+    constexpr int across = HEAD / 4, ofQueries = 2, ofKeys = 4;
+    const int c = 4 * ((int)threadIdx.x % across), step = (int)blockDim.x / across;
+    const float *query = q.row(at.window * at.n) + at.first, *slope = douts ? dout.row(at.window * at.n) + at.first : nullptr;
+    const float *own = kv.row(at.window * at.n) + at.first, *before = prefix.data ? prefix.row(at.window * at.m) + at.first : nullptr;
+    int r = (int)threadIdx.x / across, j = r;
+    // Threads beyond a whole number of rows have none.
+    if (r >= step) r = j = max(at.rows, at.columns);
+    for (; r < at.rows || j < at.columns; r += ofQueries * step, j += ofKeys * step) {
+        Bringing<ofQueries> someQueries, someSlopes;
+        Bringing<ofKeys> someKeys, someValues;
+        someQueries.fetch(r, step, c, at.n, at.n, query, q.ld, nullptr, 0, at);
+        if (douts) someSlopes.fetch(r, step, c, at.n, at.n, slope, dout.ld, nullptr, 0, at);
+        someKeys.fetch(j, step, c, at.m, at.keys, before, prefix.ld, own, kv.ld, at);
+        someValues.fetch(j, step, c, at.m, at.keys, before + at.width, prefix.ld, own + at.width, kv.ld, at);
+        someQueries.keep(queries, r, step, c, at.rows);
+        if (douts) someSlopes.keep(douts, r, step, c, at.rows);
+        someKeys.keep(keys, j, step, c, at.columns);
+        someValues.keep(values, j, step, c, at.columns);
+    }
 }
 
 // d (16 x 8) = 16 rows of a times 8 rows of b, contracted over columns. The order of terms is free: lane t takes neighbours.
@@ -260,8 +268,7 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmall(Matrix q, Matri
     DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
     float *queries = shared, *keys = queries + at.rows * STRIDE, *values = keys + at.columns * STRIDE, *s = values + at.columns * STRIDE;
-    bringQueries(queries, q, nullptr, q, at);
-    bringKeys(keys, values, kv, prefix, at);
+    bring(queries, q, nullptr, q, keys, values, kv, prefix, at);
     __syncthreads();
     scores(s, nullptr, queries, keys, nullptr, nullptr, at);
     __syncthreads();
@@ -289,8 +296,7 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
     float *queries = shared, *douts = queries + at.rows * STRIDE, *keys = douts + at.rows * STRIDE;
     float *values = keys + at.columns * STRIDE, *s = values + at.columns * STRIDE, *d = s + at.rows * at.stride;
-    bringQueries(queries, q, douts, dout, at);
-    bringKeys(keys, values, kv, prefix, at);
+    bring(queries, q, douts, dout, keys, values, kv, prefix, at);
     __syncthreads();
     scores(s, d, queries, keys, douts, values, at);
     __syncthreads();

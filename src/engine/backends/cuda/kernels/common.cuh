@@ -98,6 +98,22 @@ __device__ __forceinline__ void placeOf(int r, int rowsPerSequence, int sequence
     row = block / sequences * rowsPerSequence + r % rowsPerSequence;
 }
 
+#ifndef EMULATED
+__device__ __forceinline__ float fastExp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+__device__ __forceinline__ float fastInverse(float x)
+{
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#endif
+
 // Phi(x) of the normal distribution and exp(-x^2/2), by which both GELU and its slope are given. Abramowitz and Stegun 7.1.26, at most 1e-7
 // off: less than half the instructions of erff, and the exponential is wanted anyhow.
 struct Normal {
@@ -106,7 +122,7 @@ struct Normal {
 
 __device__ __forceinline__ Normal normalOf(float x)
 {
-    float t = __fdividef(1.0f, 1.0f + 0.23164190f * fabsf(x)), e = __expf(-0.5f * x * x);
+    float t = fastInverse(1.0f + 0.23164190f * fabsf(x)), e = fastExp2(-0.72134752f * x * x);
     float tail = t * (0.127414796f + t * (-0.142248368f + t * (0.7107068705f + t * (-0.7265760135f + t * 0.5307027145f)))) * e;
     return {x < 0 ? tail : 1.0f - tail, 0.39894228040143268f * e};
 }
@@ -288,12 +304,5 @@ template <int groups>
 __device__ __forceinline__ void waitForCopies()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
-}
-
-__device__ __forceinline__ float fastExp2(float x)
-{
-    float y;
-    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
-    return y;
 }
 #endif
