@@ -1,6 +1,5 @@
 /** Attention of long windows in bf16 as it stands in a model, operands and results in the arena: emulated kernels against the reference. */
 import { afterAll, describe, expect, test } from "vitest";
-import { RandomSequence } from "../../../../src/base/random.ts";
 import type { Runtime } from "../../../../src/engine/backend.ts";
 import { lower } from "../../../../src/engine/backends/cuda/lower.ts";
 import { ReferenceRuntime } from "../../../../src/engine/backends/reference.ts";
@@ -8,10 +7,9 @@ import { Graph } from "../../../../src/engine/graph.ts";
 import { attention, copy, opNamed } from "../../../../src/engine/ops/index.ts";
 import { plan } from "../../../../src/engine/plan.ts";
 import type { Program } from "../../../../src/engine/program.ts";
-import { normal } from "../../cases.ts";
 import { relativeDifference } from "../../close.ts";
-import { jobOf } from "../../conform.ts";
 import { compilerHere, emulatedRuntime } from "./emulator/device.ts";
+import { runProgram } from "./run-program.ts";
 
 interface Sizes {
 	windows: number;
@@ -49,28 +47,7 @@ function programOf({ windows, n, heads, size, p = 0, sequences = windows, wanted
 	return plan(g, { kind: "body", layout: { parameter: () => 0, shared: () => 0 }, outputs });
 }
 
-async function run(runtime: Runtime, program: Program): Promise<Map<string, Float32Array>> {
-	const random = new RandomSequence(7, 1, 0);
-	runtime.reserve("inputs", program.inputWords);
-	runtime.reserve("outputs", program.outputWords);
-	for (const { offset, shape } of program.inputs.values()) {
-		runtime.write(
-			"inputs",
-			offset,
-			Float32Array.from({ length: shape[0] * shape[1] }, () => 2 * normal(random)),
-		);
-	}
-	const { job, done } = jobOf(runtime, program);
-	await runtime.run(job);
-	done();
-	return new Map(
-		[...program.outputs].map(([name, { offset, shape }]) => {
-			const values = new Float32Array(shape[0] * shape[1]);
-			runtime.read("outputs", offset, values);
-			return [name, values];
-		}),
-	);
-}
+const run = (runtime: Runtime, program: Program) => runProgram(runtime, program, { mean: 0, deviation: 2 });
 
 describe.skipIf(!compilerHere)("attention of long windows (skipped where there is no g++)", { timeout: 60_000 }, () => {
 	const runtime = emulatedRuntime({ precision: "bf16" });

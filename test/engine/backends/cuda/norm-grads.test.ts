@@ -3,7 +3,6 @@
  * one writes another has yet to read.
  */
 import { describe, expect, test } from "vitest";
-import { RandomSequence } from "../../../../src/base/random.ts";
 import type { Precision, Runtime } from "../../../../src/engine/backend.ts";
 import { lower } from "../../../../src/engine/backends/cuda/lower.ts";
 import type { Lowered } from "../../../../src/engine/backends/cuda/lower-types.ts";
@@ -12,10 +11,9 @@ import { Graph, type Tensor } from "../../../../src/engine/graph.ts";
 import { columnSum, copy, matmul, opNamed } from "../../../../src/engine/ops/index.ts";
 import { plan } from "../../../../src/engine/plan.ts";
 import type { Operand, Program } from "../../../../src/engine/program.ts";
-import { normal } from "../../cases.ts";
 import { relativeDifference } from "../../close.ts";
-import { jobOf } from "../../conform.ts";
 import { compilerHere, emulatedRuntime } from "./emulator/device.ts";
+import { runProgram } from "./run-program.ts";
 
 type Part = "dx" | "weight" | "bias" | "dropped";
 
@@ -57,29 +55,7 @@ function kernelsOf(program: Program, precision: Precision): string[] {
 	return lowered(program, precision).commands.flatMap((each) => (each.kind === "kernel" ? [each.kernel] : []));
 }
 
-async function run(runtime: Runtime, program: Program): Promise<Map<string, Float32Array>> {
-	const random = new RandomSequence(7, 1, 0);
-	runtime.reserve("inputs", program.inputWords);
-	runtime.reserve("outputs", program.outputWords);
-	for (const { offset, shape } of program.inputs.values()) {
-		runtime.write(
-			"inputs",
-			offset,
-			Float32Array.from({ length: shape[0] * shape[1] }, () => 0.5 + normal(random)),
-		);
-	}
-	const { job, done } = jobOf(runtime, program);
-	await runtime.run(job);
-	done();
-	const results = new Map<string, Float32Array>();
-	for (const [name, { offset, shape }] of program.outputs) {
-		const values = new Float32Array(shape[0] * shape[1]);
-		runtime.read("outputs", offset, values);
-		results.set(name, values);
-	}
-	await runtime.close();
-	return results;
-}
+const run = (runtime: Runtime, program: Program) => runProgram(runtime, program, { mean: 0.5, deviation: 1 });
 
 async function compareWithReference(program: Program, precision: Precision): Promise<void> {
 	const expected = await run(new ReferenceRuntime({ precision: "double" }), program);
