@@ -23,6 +23,8 @@ const { values } = parseArgs({
 		steps: { type: "string", default: "30" },
 		skip: { type: "string", default: "" },
 		precisions: { type: "string", default: "" },
+		repeat: { type: "string", default: "1" },
+		rows: { type: "string", default: "25" },
 	},
 });
 const skipped = new Set(values.skip.split(","));
@@ -161,8 +163,21 @@ async function time(name, precision) {
 		`${name} ${precision}: median ${(1000 * median).toFixed(2)} ms a step, least ${(1000 * seconds[0]).toFixed(2)}, ` +
 			`${(arm.flops() / median / 1e12).toFixed(1)} TFLOP/s, ${(runtime.memory() / 1e6).toFixed(0)} MB`,
 	);
+	await onDevice(arm, runtime);
 	await profile(arm, runtime);
 	await arm.close();
+}
+
+/** What of a step is the device's. */
+async function onDevice(arm, runtime) {
+	const run = runtime.run.bind(runtime);
+	let milliseconds = 0;
+	runtime.run = async (job) => {
+		milliseconds = runtime.deviceTime(job, 20);
+	};
+	await arm.step(1);
+	runtime.run = run;
+	console.log(`on the device ${milliseconds.toFixed(2)} ms a step`);
 }
 
 /** Where the device's time goes: the kernels and products of one step, most expensive first. */
@@ -170,7 +185,7 @@ async function profile(arm, runtime) {
 	const run = runtime.run.bind(runtime);
 	const sums = new Map();
 	runtime.run = async (job) => {
-		for (const { command, milliseconds: took } of runtime.profile(job)) {
+		for (const { command, milliseconds: took } of runtime.profile(job, Number(values.repeat))) {
 			const { kind, a, b, batch, transposeA, transposeB } = command;
 			const sizes = () =>
 				`${[a, b].map(({ rows, cols }) => `${rows}x${cols}`).join(" ")} ${transposeA ? "T" : "N"}${transposeB ? "T" : "N"} ${batch}`;
@@ -184,7 +199,7 @@ async function profile(arm, runtime) {
 	const rows = [...sums].sort(([, a], [, b]) => b.took - a.took);
 	const total = rows.reduce((sum, [, { took }]) => sum + took, 0);
 	console.log(`profiled ${total.toFixed(2)} ms on the device:`);
-	for (const [name, { count, took }] of rows.slice(0, 25)) {
+	for (const [name, { count, took }] of rows.slice(0, Number(values.rows))) {
 		console.log(
 			`  ${took.toFixed(3)} ms  ${String(count).padStart(5)} x ${((1000 * took) / count).toFixed(1)} us  ${name}`,
 		);

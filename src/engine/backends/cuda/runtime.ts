@@ -46,6 +46,8 @@ interface Issue {
 	readonly outputs: number;
 	readonly after?: (command?: Command) => void;
 	readonly branches?: Branches;
+	/** How often each command is put there. */
+	readonly times?: number;
 }
 
 export class CudaRuntime implements Runtime {
@@ -176,10 +178,11 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/**
-	 * Run a job that has run before as one graph with a time taken after every command. @returns each command in order, with its
-	 * milliseconds on the device (some of which the taking of time costs)
+	 * Run a job that has run before as one graph with a time taken after every command, which is put there `times` times in a row so that
+	 * the taking of time (about 5 us) does not count; what it computes is then of no use. @returns each command in order, with its
+	 * milliseconds on the device
 	 */
-	profile(job: Job): { readonly command: Command; readonly milliseconds: number }[] {
+	profile(job: Job, times = 1): { readonly command: Command; readonly milliseconds: number }[] {
 		this.#begin();
 		const driver = this.#driver;
 		const events: bigint[] = [];
@@ -192,19 +195,42 @@ export class CudaRuntime implements Runtime {
 		try {
 			const graphs = new GraphCache(driver, this.#stream);
 			this.#start(job, graphs);
-			this.#start(job, graphs, (command) => {
+			const after = (command?: Command) => {
 				if (command) commands.push(command);
 				mark();
-			});
+			};
+			this.#start(job, graphs, after, times);
 			driver.call("cuEventSynchronize", "profile", this.#done);
 			graphs.clear();
 			const time = new Float32Array(1);
 			return commands.map((command, i) => {
 				driver.call("cuEventElapsedTime", "profile", time, events[i], events[i + 1]);
-				return { command, milliseconds: time[0] };
+				return { command, milliseconds: time[0] / times };
 			});
 		} finally {
 			for (const event of events) driver.function("cuEventDestroy")(event);
+			this.#running = false;
+		}
+	}
+
+	/** Milliseconds that a job which has run before takes on the device, `times` of them put there without waiting; what they compute is real. */
+	deviceTime(job: Job, times: number): number {
+		this.#begin();
+		const driver = this.#driver;
+		const [start, end] = [0, 1].map(() => driver.make("cuEventCreate", "timing", cuda.eventDefault));
+		try {
+			// The first two may run straight and be captured.
+			for (let i = 0; i < times + 2; i++) {
+				if (i === 2) driver.call("cuEventRecord", "timing", start, this.#stream);
+				this.#start(job);
+			}
+			driver.call("cuEventRecord", "timing", end, this.#stream);
+			driver.call("cuEventSynchronize", "timing", end);
+			const time = new Float32Array(1);
+			driver.call("cuEventElapsedTime", "timing", time, start, end);
+			return time[0] / times;
+		} finally {
+			for (const event of [start, end]) driver.function("cuEventDestroy")(event);
 			this.#running = false;
 		}
 	}
@@ -252,7 +278,7 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/** Put a job on the stream, what the host wrote before it, and the event of its end. */
-	#start(job: Job, graphs = this.#graphs, after?: (command?: Command) => void): void {
+	#start(job: Job, graphs = this.#graphs, after?: (command?: Command) => void, times = 1): void {
 		const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
 		if (job.microBatches.length > 0) this.#memory.reserve("slices", job.slices * job.gradientWords);
 		for (const { program, lowered } of programs) {
@@ -269,7 +295,7 @@ export class CudaRuntime implements Runtime {
 		);
 		this.#memory.write("job", 0, state);
 		this.#memory.send();
-		const issue = (branches?: Branches) => this.#issue(job, { cast, outputs, after, branches });
+		const issue = (branches?: Branches) => this.#issue(job, { cast, outputs, after, branches, times });
 		if (this.#check) issue();
 		else graphs.run(keyOf(job, cast, outputs), this.#memory.generation, issue);
 		this.#driver.call("cuEventRecord", "job", this.#done, this.#stream);
@@ -277,15 +303,15 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/** The commands of a job, one by one; `after` is told of each, and once before the first. Captured, they are in `branches`. */
-	#issue(job: Job, { cast, outputs, after, branches }: Issue): void {
+	#issue(job: Job, { cast, outputs, after, branches, times = 1 }: Issue): void {
 		const issue = (command: Command, frame: Frame) => {
-			this.#launcher.issue(command, frame);
+			for (let i = 0; i < times; i++) this.#launcher.issue(command, frame);
 			after?.(command);
 		};
 		const issueProgram = (handle: ProgramHandle, bases: Frame["bases"], firstSequence: number) => {
 			const { lowered, constants } = this.#loaded(handle);
 			const put = (i: number) => issue(lowered.commands[i], { constants, bases, firstSequence });
-			if (branches && lowered.dependencies) branches.capture(lowered.dependencies, put);
+			if (branches && lowered.dependencies && !after) branches.capture(lowered.dependencies, put);
 			else lowered.commands.forEach((_, i) => put(i));
 		};
 		const zero = job.microBatches.length > 0 ? job.slices * job.gradientWords : 0;
