@@ -157,7 +157,9 @@ async function time(name, precision) {
 		`second step ${(1000 * second).toFixed(0)} ms: graph of ${nodes} nodes, capture ${captureMilliseconds?.toFixed(0)} ms, ` +
 			`instantiate ${instantiateMilliseconds?.toFixed(0)} ms`,
 	);
-	const seconds = (await arm.step(Number(values.steps))).sort((a, b) => a - b);
+	const seconds = [];
+	for (let round = 0; round < 5; round++) seconds.push((await arm.step(Math.ceil(Number(values.steps) / 5)))[0]);
+	seconds.sort((a, b) => a - b);
 	const median = seconds[Math.floor(seconds.length / 2)];
 	console.log(
 		`${name} ${precision}: median ${(1000 * median).toFixed(2)} ms a step, least ${(1000 * seconds[0]).toFixed(2)}, ` +

@@ -34,6 +34,12 @@ export interface Runtime {
 	forget(handle: ProgramHandle): void;
 	/** Run without blocking the event loop. One job at a time. */
 	run(job: Job): Promise<void>;
+	/**
+	 * Put a job on its way while the one before it may still be running, where the runtime can: two at most. Jobs end in order; `outputs`
+	 * are those of the job that ended last, to be read as soon as `ended` resolves. Nothing else may be read or written meanwhile but
+	 * inputs and shared values of the next job.
+	 */
+	submit?(job: Job): Promise<{ readonly ended: Promise<void> }>;
 	/** Run and block; for short jobs such as one decoded token. */
 	runSync(job: Job): void;
 	/** Measured peak of fused multiply-add in GFLOP/s; NaN where it makes no sense. */

@@ -88,9 +88,19 @@ export class Session {
 
 	/** Run a job; weights count as changed when the host wrote some or when the job updates them. */
 	async run(job: Omit<Job, "weightsChanged">): Promise<void> {
-		const weightsChanged = this.weightsChanged;
-		this.weightsChanged = job.updates.length > 0;
-		await this.runtime.run({ ...job, weightsChanged });
+		await this.runtime.run(this.#withWeights(job));
+	}
+
+	/** May a job be put on its way while the one before it is running? */
+	get runsAhead(): boolean {
+		return this.runtime.submit !== undefined;
+	}
+
+	/** Put a job on its way; where the runtime does one at a time, run it. */
+	async submit(job: Omit<Job, "weightsChanged">): Promise<{ readonly ended: Promise<void> }> {
+		if (this.runtime.submit) return await this.runtime.submit(this.#withWeights(job));
+		await this.run(job);
+		return { ended: Promise.resolve() };
 	}
 
 	/** One of the optimiser's moments (0 first, 1 second), laid out as the weights. */
@@ -118,6 +128,12 @@ export class Session {
 	/** Close the runtime. */
 	async close(): Promise<void> {
 		await this.runtime.close();
+	}
+
+	#withWeights(job: Omit<Job, "weightsChanged">): Job {
+		const { weightsChanged } = this;
+		this.weightsChanged = job.updates.length > 0;
+		return { ...job, weightsChanged };
 	}
 
 	#read(space: "parameters" | "slices" | "optimizer", name: string, base: number): Float32Array {

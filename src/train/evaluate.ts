@@ -1,5 +1,5 @@
 /** The loss over a whole split, with its standard error: nats per target, bits per byte, accuracy. */
-import type { Learner } from "./learner.ts";
+import type { EvaluatedBatch, Learner } from "./learner.ts";
 
 /** How well a model predicts a split. */
 export interface Evaluation {
@@ -39,9 +39,7 @@ export async function evaluate(
 	let targets = 0;
 	/** Loss and number of targets of each sequence. */
 	const perSequence: [number, number][] = [];
-	for (const batch of batches) {
-		if (signal?.aborted) break;
-		const { losses, correct } = await learner.evaluate({ ...batch, length }, { losses: true, correct: true });
+	for await (const { batch, losses, correct } of evaluated(learner, batches, length, signal)) {
 		const outputs = batch.targets.length / batch.sequences;
 		for (let b = 0; b < batch.sequences; b++) {
 			let sum = 0;
@@ -67,6 +65,24 @@ export async function evaluate(
 		targets,
 		sequences: perSequence.length,
 	};
+}
+
+/** Batches with the loss of each target, and whether it has the largest logit. While one is looked at the next is under way. */
+async function* evaluated(
+	learner: Learner,
+	batches: Iterable<EvaluationBatch>,
+	length: number,
+	signal?: AbortSignal,
+): AsyncGenerator<{ batch: EvaluationBatch; losses: Float32Array; correct: Float32Array }> {
+	let before: { batch: EvaluationBatch; result: Promise<EvaluatedBatch> } | undefined;
+	for (const batch of batches) {
+		if (signal?.aborted) break;
+		const { result } = await learner.beginEvaluation({ ...batch, length }, { losses: true, correct: true });
+		result.catch(() => {}); // it is heard of below
+		if (before) yield { batch: before.batch, ...(await before.result) };
+		before = { batch, result };
+	}
+	if (before) yield { batch: before.batch, ...(await before.result) };
 }
 
 /** Of a ratio of sums over sequences: sqrt(n / (n - 1) sum (loss_i - mean count_i)^2) / targets. */

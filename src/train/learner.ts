@@ -57,6 +57,15 @@ export interface StepResult {
 	readonly flops: number;
 }
 
+/** Each value that was asked for, row by row in natural order; the rest empty. */
+export type EvaluatedBatch = Record<keyof EvaluationOutputs, Float32Array>;
+
+export interface StepUnderWay {
+	/** Exact floating-point operations, from the graph. */
+	readonly flops: number;
+	readonly result: Promise<StepResult>;
+}
+
 /** Trains and evaluates one batch at a time. Holds weights, moments and compiled programs in its runtime. */
 export class Learner {
 	readonly model: Model;
@@ -83,12 +92,19 @@ export class Learner {
 
 	/** Forward, backward, clip, update. */
 	async step(batch: Batch, settings: StepSettings): Promise<StepResult> {
-		return await this.#train(batch, settings, true);
+		const { result } = await this.#begin(batch, settings, true);
+		return await result;
+	}
+
+	/** Put a step on its way; while it is under way one more may follow where the session runs ahead. */
+	async beginStep(batch: Batch, settings: StepSettings): Promise<StepUnderWay> {
+		return await this.#begin(batch, settings, true);
 	}
 
 	/** Forward and backward only; read the result with `gradient`. */
 	async differentiate(batch: Batch, settings: StepSettings): Promise<StepResult> {
-		return await this.#train(batch, settings, false);
+		const { result } = await this.#begin(batch, settings, false);
+		return await result;
 	}
 
 	/** The gradient that the last step or `differentiate` of `sequences` sequences left, summed over their slices. */
@@ -96,7 +112,11 @@ export class Learner {
 		return this.session.readGradient(name, Math.min(this.#slices, sequences));
 	}
 
-	async #train(batch: Batch, { learningRate, step, seed, window }: StepSettings, update: boolean): Promise<StepResult> {
+	async #begin(
+		batch: Batch,
+		{ learningRate, step, seed, window }: StepSettings,
+		update: boolean,
+	): Promise<StepUnderWay> {
 		const { session, options } = this;
 		const width = window ?? evaluationWindow(this.model.config);
 		const cuts = this.#cut(batch, width);
@@ -111,12 +131,17 @@ export class Learner {
 			);
 			session.writeShared("hyper", hyperparameters(options.optimizer, learningRate, step));
 		}
-		const targets = batch.targets.reduce((count, target) => count + (target >= 0 ? 1 : 0), 0);
+		let targets = 0;
+		for (const target of batch.targets) if (target >= 0) targets++;
 		session.writeShared("lossScale", Float32Array.of(1 / Math.max(1, targets)));
 		const programs = (cut: Cut) => this.#trainingProgram(cut.count, batch.length, width);
 		const microBatches = this.#place(batch, cuts, programs, updates[0]?.program.outputWords ?? 0);
 		session.runtime.reserve("slices", slices * words);
-		await session.run({
+		const flops = [...microBatches, ...updates.map((program) => ({ program }))].reduce(
+			(sum, { program }) => sum + program.program.flops,
+			0,
+		);
+		const { ended } = await session.submit({
 			seed: BigInt(seed),
 			step,
 			slices,
@@ -124,17 +149,18 @@ export class Learner {
 			microBatches,
 			updates: updates.map((program) => ({ program, stateOffset: 0 })),
 		});
-		let loss = 0;
-		let flops = updates[0]?.program.flops ?? 0;
-		const one = new Float32Array(1);
-		for (const { program, outputsOffset } of microBatches) {
-			session.runtime.read("outputs", outputsOffset + slot(program, "loss"), one);
-			loss += one[0];
-			flops += program.program.flops;
-		}
-		const norm = new Float32Array(2);
-		if (update) session.runtime.read("outputs", slot(updates[0], "norm"), norm);
-		return { loss: loss / Math.max(1, targets), gradientNorm: norm[1], targets, flops };
+		const result = ended.then(() => {
+			let loss = 0;
+			const one = new Float32Array(1);
+			for (const { program, outputsOffset } of microBatches) {
+				session.runtime.read("outputs", outputsOffset + slot(program, "loss"), one);
+				loss += one[0];
+			}
+			const norm = new Float32Array(2);
+			if (update) session.runtime.read("outputs", slot(updates[0], "norm"), norm);
+			return { loss: loss / Math.max(1, targets), gradientNorm: norm[1], targets, flops };
+		});
+		return { flops, result };
 	}
 
 	/**
@@ -144,7 +170,17 @@ export class Learner {
 		batch: Batch,
 		want: EvaluationOutputs,
 		window = evaluationWindow(this.model.config),
-	): Promise<Record<keyof EvaluationOutputs, Float32Array>> {
+	): Promise<EvaluatedBatch> {
+		const { result } = await this.beginEvaluation(batch, want, window);
+		return await result;
+	}
+
+	/** Put a forward pass on its way, as `beginStep` does a step. */
+	async beginEvaluation(
+		batch: Batch,
+		want: EvaluationOutputs,
+		window = evaluationWindow(this.model.config),
+	): Promise<{ readonly result: Promise<EvaluatedBatch> }> {
 		const { session, model } = this;
 		const cuts = this.#cut(batch, window);
 		const program = ({ count }: Cut) => {
@@ -155,7 +191,8 @@ export class Learner {
 		};
 		const microBatches = this.#place(batch, cuts, program, 0);
 		const slices = cuts[cuts.length - 1].slice + 1;
-		await session.run({ seed: 0n, step: 0, slices, gradientWords: 0, microBatches, updates: [] });
+		const job = { seed: 0n, step: 0, slices, gradientWords: 0, microBatches, updates: [] };
+		const { ended } = await session.submit(job);
 		const rows = outputLength(model.config, batch.length);
 		const read = (name: keyof EvaluationOutputs, columns: number) => {
 			const values = new Float32Array(want[name] ? batch.sequences * rows * columns : 0);
@@ -167,7 +204,13 @@ export class Learner {
 			});
 			return values;
 		};
-		return { logits: read("logits", outputSize(model.config)), losses: read("losses", 1), correct: read("correct", 1) };
+		const columns = outputSize(model.config);
+		const result = ended.then(() => ({
+			logits: read("logits", columns),
+			losses: read("losses", 1),
+			correct: read("correct", 1),
+		}));
+		return { result };
 	}
 
 	#cut({ sequences, length }: Batch, window: number): Cut[] {

@@ -14,7 +14,7 @@ import { Curriculum } from "./curriculum.ts";
 import { allFinite, diagnose, hasDiverged, unsoundWeight } from "./diagnosis.ts";
 import { type Evaluation, evaluate } from "./evaluate.ts";
 import type { TrainEvent, TrainSummary } from "./events.ts";
-import { type Batch, Learner } from "./learner.ts";
+import { type Batch, Learner, type StepResult } from "./learner.ts";
 import { learnerOptions, modelConfig, openSubject, runtimeOptions, type Subject } from "./prepare.ts";
 import { startRun } from "./resume.ts";
 import type { RunFolder } from "./run.ts";
@@ -31,6 +31,20 @@ export interface TrainOptions {
 }
 
 type End = TrainSummary["ended"];
+
+/** A step that has been begun. */
+interface Begun {
+	readonly step: number;
+	readonly batch: Batch;
+	readonly learningRate: number;
+	readonly window: number;
+	readonly flops: number;
+	readonly started: number;
+	readonly result: Promise<StepResult>;
+}
+
+/** Steps that may be under way at once where the runtime can run ahead: it need not wait for what this thread does between them. */
+const mostUnderWay = 2;
 
 /** Steps whose figures make one record of metrics. */
 const recordEvery = 10;
@@ -67,7 +81,11 @@ class Trainer {
 	readonly #emit: (event: TrainEvent) => void;
 	#schedule: Schedule;
 	#curriculum: Curriculum;
+	/** By the steps that have ended, and by those under way as well (their seconds not counted). */
 	#spent: Spent = { steps: 0, tokens: 0, flops: 0, seconds: 0 };
+	#begun: Spent = this.#spent;
+	readonly #underWay: Begun[] = [];
+	#lastEnd = 0;
 	#best: TrainState["best"] = null;
 	/** Of exactly the present weights, at the present noise. */
 	#evaluation: Evaluation | null = null;
@@ -109,7 +127,7 @@ class Trainer {
 		loadMoments(session, this.#learner.model, checkpoint.optimizer, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
 		this.#account = new Account(this.#learner.model.config, session.runtime, costs);
-		this.#spent = { steps: step, tokens, flops, seconds };
+		this.#spent = this.#begun = { steps: step, tokens, flops, seconds };
 		this.#schedule = new Schedule(this.#config.train, schedule);
 		this.#curriculum = this.#newCurriculum(noise ?? undefined);
 		this.#best = best;
@@ -122,9 +140,15 @@ class Trainer {
 		this.#announce();
 		let ended: End | undefined = this.#targetReached(this.#saved.validationLoss) ? "target" : undefined;
 		if (this.#evaluationDue) ended = await this.#evaluateAndFollow();
-		while (ended === undefined) {
-			if (this.#options.signal?.aborted) ended = "interrupted";
-			else ended = spentBudget(train, this.#spent) ?? (await this.#stepAndFollowUps());
+		try {
+			while (ended === undefined) {
+				const idle = this.#underWay.length === 0;
+				if (idle && this.#options.signal?.aborted) ended = "interrupted";
+				else ended = (idle ? spentBudget(train, this.#spent) : undefined) ?? (await this.#stepAndFollowUps());
+			}
+		} finally {
+			// After an error: the runtime is to be closed.
+			await Promise.allSettled(this.#underWay.map(({ result }) => result));
 		}
 		if (ended !== "interrupted") await this.#evaluate();
 		await this.#save();
@@ -135,7 +159,11 @@ class Trainer {
 
 	async #stepAndFollowUps(): Promise<End | undefined> {
 		const { evaluateEvery, saveEvery } = this.#config.train;
-		await this.#step();
+		const most = this.#learner.session.runsAhead ? mostUnderWay : 1;
+		while (this.#underWay.length === 0 || (this.#underWay.length < most && this.#mayRunAhead())) {
+			await this.#beginStep();
+		}
+		await this.#endStep(this.#underWay.shift() as Begun);
 		const { steps } = this.#spent;
 		if (steps % evaluateEvery === 0) {
 			const ended = await this.#evaluateAndFollow();
@@ -165,23 +193,43 @@ class Trainer {
 		return loss !== null && targetLoss !== null && loss <= targetLoss && this.#curriculum.full;
 	}
 
-	async #step(): Promise<void> {
+	/** May a step be begun before the last one begun has ended: does nothing come between them that needs the weights as they are there? */
+	#mayRunAhead(): boolean {
+		const { evaluateEvery, saveEvery } = this.#config.train;
+		const { steps } = this.#begun;
+		if (this.#options.signal?.aborted || steps % evaluateEvery === 0 || steps % saveEvery === 0) return false;
+		return spentBudget(this.#config.train, { ...this.#begun, seconds: this.#spent.seconds }) === undefined;
+	}
+
+	async #beginStep(): Promise<void> {
 		const started = performance.now();
 		const { train, seed } = this.#config;
-		const step = this.#spent.steps + 1;
-		const learningRate = this.#schedule.rate(step, fractionDone(train, this.#spent));
+		const spent = { ...this.#begun, seconds: this.#spent.seconds };
+		const step = spent.steps + 1;
+		const learningRate = this.#schedule.rate(step, fractionDone(train, spent));
 		const window = drawWindow(this.#learner.model.config.window, seed, step);
 		const batch = this.#takeBatch(step);
-		const running = this.#learner.step(batch, { learningRate, step, seed, window });
+		const beginning = this.#learner.beginStep(batch, { learningRate, step, seed, window });
 		// The runtime is at work now: meanwhile this thread makes the next batch.
 		if (step !== train.steps) this.#ahead = this.#drawBatch(step + 1);
-		const result = await running;
-		const { loss, gradientNorm } = result;
+		const { flops, result } = await beginning;
+		// Whoever waits for it hears of an error; until somebody does, nobody need.
+		result.catch(() => {});
+		this.#begun = sum(spent, { steps: 1, tokens: batch.sequences * batch.length, flops, seconds: 0 });
+		this.#underWay.push({ step, batch, learningRate, window, flops, started, result });
+	}
+
+	async #endStep({ step, batch, learningRate, window, flops, started, result }: Begun): Promise<void> {
+		const { train } = this.#config;
+		const { loss, gradientNorm } = await result;
 		if (hasDiverged(loss, gradientNorm, this.#subject.outcomes)) {
+			await Promise.allSettled(this.#underWay.map((other) => other.result));
 			throw diagnose(this.#learner, step, { loss, gradientNorm, learningRate, sequences: batch.sequences });
 		}
-		const seconds = (performance.now() - started) / 1000;
-		const done: Spent = { steps: 1, tokens: batch.sequences * batch.length, flops: result.flops, seconds };
+		const now = performance.now();
+		const seconds = (now - Math.max(started, this.#lastEnd)) / 1000;
+		this.#lastEnd = now;
+		const done: Spent = { steps: 1, tokens: batch.sequences * batch.length, flops, seconds };
 		this.#spent = sum(this.#spent, done);
 		this.#account.addStep(batch.sequences, batch.length, window);
 		this.#worked = sum(this.#worked, done);

@@ -34,16 +34,27 @@ interface Loaded {
 	readonly program: Program;
 	readonly lowered: Lowered;
 	readonly constants: Frame["constants"];
+	/** Its kernels are compiled. */
+	prepared: boolean;
 }
 
-/** Outputs up to this many words are copied to the host within the job itself. */
+/** Jobs that may be under way at once: the device goes from one to the next without waiting for the host. */
+const mostJobs = 2;
+
+/** What a job under way has of its own: its end, and where its outputs go on the host. Jobs take these in turn. */
+interface Place {
+	readonly done: bigint;
+	outputs: { readonly address: bigint; readonly words: Int32Array } | undefined;
+	/** Words of outputs that its last job left there. */
+	fresh: number;
+}
+
+/** Outputs up to this many words are copied to the host behind every job. */
 const mirroredOutputs = 1 << 18;
 
 interface Issue {
 	/** Must the weights be cast? */
 	readonly cast: boolean;
-	/** Words of outputs to copy to the host. */
-	readonly outputs: number;
 	readonly after?: (command?: Command) => void;
 	readonly branches?: Branches;
 	/** How often each command is put there. */
@@ -62,21 +73,22 @@ export class CudaRuntime implements Runtime {
 	readonly #lower: CudaOptions["lower"];
 	readonly #check: boolean;
 	readonly #stream: bigint;
-	readonly #done: bigint;
 	readonly #memory: DeviceMemory;
 	readonly #kernels: Kernels;
 	readonly #products: Products;
 	readonly #launcher: Launcher;
 	readonly #graphs: GraphCache;
 	readonly #programs = new Map<number, Loaded>();
+	readonly #places: readonly Place[];
 	#nextId = 0;
-	#running = false;
+	/** Jobs under way, and how many there have been. */
+	#running = 0;
+	#jobs = 0;
+	/** The place of the job that ended last, until something else is written to `outputs`. */
+	#ended: Place | undefined;
 	#closed = false;
 	/** Are the weights in `half` those of `parameters`? */
 	#halfFresh = false;
-	/** Words of `outputs` that the host has as they are, from the start; where it has them. */
-	#outputsFresh = 0;
-	#outputs: { address: bigint; words: Int32Array } | undefined;
 
 	constructor({ libraries, lower, precision, check = false, cache = moduleFolder(), sources }: CudaOptions) {
 		this.#driver = new Driver(libraries);
@@ -87,7 +99,7 @@ export class CudaRuntime implements Runtime {
 		this.description = `cuda, ${this.device.name}, ${precision}${check ? ", checked" : ""}`;
 		const newEvent = () => this.#driver.make("cuEventCreate", "event", cuda.eventDisableTiming);
 		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
-		this.#done = newEvent();
+		this.#places = Array.from({ length: mostJobs }, () => ({ done: newEvent(), outputs: undefined, fresh: 0 }));
 		this.#memory = new DeviceMemory(this.#driver, this.#stream, newEvent);
 		this.#kernels = new Kernels(this.#driver, { ...this.device, version: nvrtcVersion(libraries) }, cache, sources);
 		const { name, driverVersion } = this.device;
@@ -126,25 +138,26 @@ export class CudaRuntime implements Runtime {
 	write(space: Space, offset: number, words: Float32Array | Int32Array): void {
 		this.#memory.write(regionOf(space), offset, words);
 		if (space === "parameters") this.#halfFresh = false;
-		if (space === "outputs") this.#outputsFresh = 0;
+		if (space === "outputs") this.#ended = undefined;
 	}
 
 	read(space: Space, offset: number, words: Float32Array | Int32Array): void {
-		const end = offset + words.length;
-		if (space !== "outputs" || end > this.#outputsFresh || this.#running || !this.#outputs) {
-			this.#memory.read(regionOf(space), offset, words);
+		const { outputs, fresh = 0 } = this.#ended ?? {};
+		if (space === "outputs" && outputs && offset + words.length <= fresh) {
+			const { buffer, byteOffset } = outputs.words;
+			const View = words instanceof Int32Array ? Int32Array : Float32Array;
+			words.set(new View(buffer as ArrayBuffer, byteOffset + 4 * offset, words.length));
 			return;
 		}
-		const { buffer, byteOffset } = this.#outputs.words;
-		const View = words instanceof Int32Array ? Int32Array : Float32Array;
-		words.set(new View(buffer as ArrayBuffer, byteOffset + 4 * offset, words.length));
+		if (space === "outputs" && this.#running > 0) throw tooMany();
+		this.#memory.read(regionOf(space), offset, words);
 	}
 
 	load(program: Program): ProgramHandle {
 		const { multiprocessors, sharedMemory } = this.device;
 		const lowered = this.#lower(program, { precision: this.precision, multiprocessors, sharedMemory });
 		const id = this.#nextId++;
-		this.#programs.set(id, { program, lowered, constants: this.#constants(program.constants) });
+		this.#programs.set(id, { program, lowered, constants: this.#constants(program.constants), prepared: false });
 		return { id, program };
 	}
 
@@ -157,23 +170,36 @@ export class CudaRuntime implements Runtime {
 	}
 
 	async run(job: Job): Promise<void> {
-		this.#begin();
+		if (this.#running > 0) throw tooMany();
+		const { ended } = await this.submit(job);
+		await ended;
+	}
+
+	/** At once where its kernels are compiled. */
+	async submit(job: Job): Promise<{ readonly ended: Promise<void> }> {
+		this.#begin(mostJobs);
 		try {
-			await this.#kernels.prepare(this.#launches(job));
-			this.#start(job);
-			await this.#finished();
-		} finally {
-			this.#running = false;
+			const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
+			if (programs.some(({ prepared }) => !prepared)) {
+				await this.#kernels.prepare(this.#launches(programs));
+				for (const program of programs) program.prepared = true;
+			}
+			const place = this.#start(job);
+			return { ended: this.#finished(place).finally(() => this.#running--) };
+		} catch (error) {
+			this.#running--;
+			throw error;
 		}
 	}
 
 	runSync(job: Job): void {
-		this.#begin();
+		this.#begin(1);
 		try {
-			this.#start(job);
-			this.#driver.call("cuEventSynchronize", "job", this.#done);
+			const place = this.#start(job);
+			this.#driver.call("cuEventSynchronize", "job", place.done);
+			this.#ended = place;
 		} finally {
-			this.#running = false;
+			this.#running--;
 		}
 	}
 
@@ -183,7 +209,7 @@ export class CudaRuntime implements Runtime {
 	 * milliseconds on the device
 	 */
 	profile(job: Job, times = 1): { readonly command: Command; readonly milliseconds: number }[] {
-		this.#begin();
+		this.#begin(1);
 		const driver = this.#driver;
 		const events: bigint[] = [];
 		const commands: Command[] = [];
@@ -199,8 +225,8 @@ export class CudaRuntime implements Runtime {
 				if (command) commands.push(command);
 				mark();
 			};
-			this.#start(job, graphs, after, times);
-			driver.call("cuEventSynchronize", "profile", this.#done);
+			const { done } = this.#start(job, graphs, after, times);
+			driver.call("cuEventSynchronize", "profile", done);
 			graphs.clear();
 			const time = new Float32Array(1);
 			return commands.map((command, i) => {
@@ -209,13 +235,13 @@ export class CudaRuntime implements Runtime {
 			});
 		} finally {
 			for (const event of events) driver.function("cuEventDestroy")(event);
-			this.#running = false;
+			this.#running--;
 		}
 	}
 
 	/** Milliseconds that a job which has run before takes on the device, `times` of them put there without waiting; what they compute is real. */
 	deviceTime(job: Job, times: number): number {
-		this.#begin();
+		this.#begin(1);
 		const driver = this.#driver;
 		const [start, end] = [0, 1].map(() => driver.make("cuEventCreate", "timing", cuda.eventDefault));
 		try {
@@ -231,7 +257,7 @@ export class CudaRuntime implements Runtime {
 			return time[0] / times;
 		} finally {
 			for (const event of [start, end]) driver.function("cuEventDestroy")(event);
-			this.#running = false;
+			this.#running--;
 		}
 	}
 
@@ -252,7 +278,7 @@ export class CudaRuntime implements Runtime {
 	}
 
 	async close(): Promise<void> {
-		if (this.#running) throw new Error("[cuda] expected one job at a time");
+		if (this.#running > 0) throw tooMany();
 		if (this.#closed) return;
 		this.#closed = true;
 		const driver = this.#driver;
@@ -261,31 +287,36 @@ export class CudaRuntime implements Runtime {
 		const free = (address: bigint) => driver.function("cuMemFree")(address);
 		for (const { constants } of this.#programs.values()) if (constants.address) free(constants.address);
 		this.#programs.clear();
-		if (this.#outputs) driver.function("cuMemFreeHost")(this.#outputs.address);
+		for (const { outputs, done } of this.#places) {
+			if (outputs) driver.function("cuMemFreeHost")(outputs.address);
+			driver.function("cuEventDestroy")(done);
+		}
 		this.#products.close(free);
 		this.#kernels.close();
 		this.#memory.close();
-		driver.function("cuEventDestroy")(this.#done);
 		driver.function("cuStreamDestroy")(this.#stream);
 		// The device number; there is only the first.
 		driver.function("cuDevicePrimaryCtxRelease")(0);
 	}
 
-	#begin(): void {
-		if (this.#running) throw new Error("[cuda] expected one job at a time");
+	/** One more job under way, `most` at once. */
+	#begin(most: number): void {
+		if (this.#running >= most) throw tooMany(most);
 		if (this.#closed) throw new Error("[cuda] expected an open runtime, got a closed one");
-		this.#running = true;
+		this.#running++;
 	}
 
-	/** Put a job on the stream, what the host wrote before it, and the event of its end. */
-	#start(job: Job, graphs = this.#graphs, after?: (command?: Command) => void, times = 1): void {
+	/** Put a job on the stream, what the host wrote before it, and after it the copy of its outputs and the event of its end. */
+	#start(job: Job, graphs = this.#graphs, after?: (command?: Command) => void, times = 1): Place {
 		const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
 		if (job.microBatches.length > 0) this.#memory.reserve("slices", job.slices * job.gradientWords);
 		for (const { program, lowered } of programs) {
 			this.#memory.reserve("arena", program.arenaWords);
 			this.#memory.reserve("scratch", lowered.scratchWords);
 		}
-		const outputs = this.#mirrorOutputs(job);
+		const place = this.#places[this.#jobs++ % mostJobs];
+		if (this.#ended === place) this.#ended = undefined;
+		place.fresh = this.#mirrorOutputs(job, place);
 		const cast = this.#mustCast(job, programs);
 		const state = Int32Array.of(
 			Number(BigInt.asIntN(32, job.seed)),
@@ -295,15 +326,19 @@ export class CudaRuntime implements Runtime {
 		);
 		this.#memory.write("job", 0, state);
 		this.#memory.send();
-		const issue = (branches?: Branches) => this.#issue(job, { cast, outputs, after, branches, times });
+		const issue = (branches?: Branches) => this.#issue(job, { cast, after, branches, times });
 		if (this.#check) issue();
-		else graphs.run(keyOf(job, cast, outputs), this.#memory.generation, issue);
-		this.#driver.call("cuEventRecord", "job", this.#done, this.#stream);
-		this.#outputsFresh = outputs;
+		else graphs.run(keyOf(job, cast), this.#memory.generation, issue);
+		if (place.fresh > 0 && place.outputs) {
+			const from = this.#memory.address("outputs", 0, place.fresh);
+			this.#driver.call("cuMemcpyDtoHAsync", "outputs", place.outputs.address, from, 4 * place.fresh, this.#stream);
+		}
+		this.#driver.call("cuEventRecord", "job", place.done, this.#stream);
+		return place;
 	}
 
 	/** The commands of a job, one by one; `after` is told of each, and once before the first. Captured, they are in `branches`. */
-	#issue(job: Job, { cast, outputs, after, branches, times = 1 }: Issue): void {
+	#issue(job: Job, { cast, after, branches, times = 1 }: Issue): void {
 		const issue = (command: Command, frame: Frame) => {
 			for (let i = 0; i < times; i++) this.#launcher.issue(command, frame);
 			after?.(command);
@@ -326,19 +361,18 @@ export class CudaRuntime implements Runtime {
 		}
 		for (const batch of job.microBatches) issueProgram(batch.program, basesOf(batch, job), batch.firstSequence);
 		for (const { program, stateOffset } of job.updates) issueProgram(program, { state: stateOffset }, 0);
-		if (outputs > 0 && this.#outputs) {
-			const from = this.#memory.address("outputs", 0, outputs);
-			this.#driver.call("cuMemcpyDtoHAsync", "outputs", this.#outputs.address, from, 4 * outputs, this.#stream);
-		}
 	}
 
 	/** Poll: the wait of a step is short, and the event loop stays free. */
-	async #finished(): Promise<void> {
+	async #finished(place: Place): Promise<void> {
 		const query = this.#driver.function("cuEventQuery");
 		const patience = performance.now() + 100;
 		for (;;) {
-			const result = query(this.#done) as number;
-			if (result === cuda.success) return;
+			const result = query(place.done) as number;
+			if (result === cuda.success) {
+				this.#ended = place;
+				return;
+			}
 			if (result !== cuda.notReady) throw this.#driver.error("cuEventQuery", result, "a job ended badly");
 			if (performance.now() < patience) await new Promise((resolve) => setImmediate(resolve));
 			else await new Promise((resolve) => setTimeout(resolve, 1));
@@ -351,8 +385,7 @@ export class CudaRuntime implements Runtime {
 		return loaded;
 	}
 
-	*#launches(job: Job): Generator<Pick<Launch, "file" | "defines" | "label">> {
-		const loaded = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
+	*#launches(loaded: readonly Loaded[]): Generator<Pick<Launch, "file" | "defines" | "label">> {
 		if (loaded.some(({ lowered }) => lowered.half)) yield castLaunch(0, 1);
 		for (const { lowered } of new Set(loaded)) {
 			for (const command of lowered.commands) if (command.kind === "kernel") yield command;
@@ -372,18 +405,19 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/** Words of outputs that a job leaves and that are few enough to be copied along with it; makes room for them. */
-	#mirrorOutputs({ microBatches, updates }: Job): number {
+	#mirrorOutputs({ microBatches, updates }: Job, place: Place): number {
 		let words = 0;
 		for (const { program, outputsOffset } of microBatches) {
 			words = Math.max(words, outputsOffset + program.program.outputWords);
 		}
 		for (const { program } of updates) words = Math.max(words, program.program.outputWords);
 		if (words > mirroredOutputs || words > this.#memory.words("outputs")) return 0;
-		if (words > (this.#outputs?.words.length ?? 0)) {
+		if (words > (place.outputs?.words.length ?? 0)) {
 			this.#memory.synchronize("outputs");
-			if (this.#outputs) this.#driver.call("cuMemFreeHost", "outputs", this.#outputs.address);
-			this.#outputs = this.#memory.pinned(Math.ceil(words / 1024) * 1024, "outputs");
-			this.#memory.generation++;
+			for (const each of this.#places) {
+				if (each.outputs) this.#driver.call("cuMemFreeHost", "outputs", each.outputs.address);
+				each.outputs = this.#memory.pinned(Math.ceil(words / 1024) * 1024, "outputs");
+			}
 		}
 		return words;
 	}
@@ -403,6 +437,10 @@ export class CudaRuntime implements Runtime {
 	}
 }
 
+function tooMany(most = 1): Error {
+	return new Error(`[cuda] expected ${most === 1 ? "one job" : `${most} jobs`} at a time`);
+}
+
 function regionOf(space: Space): Region {
 	if (space === "gradients") return "slices";
 	if (space === "constants") throw new Error("[constants] expected a space of the host's, got a program's own");
@@ -414,8 +452,8 @@ function basesOf({ slice, inputsOffset, outputsOffset }: MicroBatch, { gradientW
 }
 
 /** Everything that is baked into the commands of a job. */
-function keyOf({ microBatches, updates, slices, gradientWords }: Job, cast: boolean, outputs: number): string {
-	const parts: unknown[] = [cast, outputs, slices, gradientWords];
+function keyOf({ microBatches, updates, slices, gradientWords }: Job, cast: boolean): string {
+	const parts: unknown[] = [cast, slices, gradientWords];
 	for (const { program, slice, inputsOffset, outputsOffset, firstSequence } of microBatches) {
 		parts.push([program.id, slice, inputsOffset, outputsOffset, firstSequence]);
 	}

@@ -89,7 +89,7 @@ describe("jobs", () => {
 		expect(device.count("cuLaunchKernel")).toBe(2);
 		expect(device.count("cuStreamBeginCapture")).toBe(1);
 		expect(device.count("cuGraphLaunch")).toBe(3);
-		expect(runtime.lastCapture?.nodes).toBe(3); // zero the gradients, the kernel, outputs to the host
+		expect(runtime.lastCapture?.nodes).toBe(2); // zero the gradients, the kernel
 	});
 
 	test("outputs come along with the job: reading them asks nothing of the device", async () => {
@@ -139,6 +139,30 @@ describe("jobs", () => {
 		await first;
 	});
 
+	test("one more may be put on its way; each leaves outputs of its own", async () => {
+		const device = new FakeDevice({ addStep });
+		const { runtime, job } = prepared(device);
+		await runtime.run(job(1));
+		device.failures.set("cuEventQuery", Array(20).fill(600)); // not ready yet
+		const found: number[][] = [];
+		const seen = (ended: Promise<void>) => ended.then(() => found.push([...readAll(runtime, "outputs", 2)]));
+		const first = await runtime.submit(job(2));
+		const ends = [seen(first.ended)];
+		runtime.write("inputs", 0, Float32Array.of(10, 20, 30, 40));
+		const second = await runtime.submit(job(3));
+		ends.push(seen(second.ended));
+		await expect(runtime.submit(job(4))).rejects.toThrow("2 jobs at a time");
+		await expect(runtime.run(job(4))).rejects.toThrow("one job at a time");
+		await expect(runtime.close()).rejects.toThrow("one job at a time");
+		await Promise.all(ends);
+		expect(found).toEqual([
+			[2, 2],
+			[13, 23],
+		]);
+		await runtime.run(job(4));
+		expect([...readAll(runtime, "outputs", 2)]).toEqual([14, 24]);
+	});
+
 	test("growth keeps contents and voids captured graphs", async () => {
 		const device = new FakeDevice({ addStep });
 		const { runtime, job } = prepared(device);
@@ -167,7 +191,7 @@ describe("jobs", () => {
 		await runtime.run(job(1));
 		expect(runtime.profile(job(2))).toEqual([{ command: adding, milliseconds: 2 }]);
 		expect(device.count("replay cuEventRecordWithFlags")).toBe(2);
-		expect(device.count("cuEventCreate")).toBe(device.count("cuEventDestroy") + 2); // the runtime's own
+		expect(device.count("cuEventCreate")).toBe(device.count("cuEventDestroy") + 3); // the runtime's own
 	});
 
 	test("closing gives everything back", async () => {

@@ -1,0 +1,134 @@
+/** Training with one step ahead of the one that is awaited comes to the same as training step by step. */
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { ReferenceRuntime } from "../../src/engine/backends/reference.ts";
+import type { Space } from "../../src/engine/op.ts";
+import type { Job } from "../../src/engine/program.ts";
+import { defineConfig } from "../../src/train/config-resolve.ts";
+import type { TrainEvent } from "../../src/train/events.ts";
+import { train } from "../../src/train/trainer.ts";
+
+/** Jobs are done when they are put on their way, but end later, two at most at a time; outputs are those of the last that ended. */
+class RuntimeAhead extends ReferenceRuntime {
+	mostUnderWay = 0;
+	#underWay = 0;
+	#last: Promise<void> = Promise.resolve();
+	#outputs: Float32Array | undefined;
+	/** Jobs until one that fails. */
+	failAfter = Number.POSITIVE_INFINITY;
+
+	async submit(job: Job): Promise<{ ended: Promise<void> }> {
+		if (this.#underWay === 2) throw new Error("three jobs at a time");
+		this.#underWay++;
+		this.mostUnderWay = Math.max(this.mostUnderWay, this.#underWay);
+		this.runSync(job);
+		const words = [...job.microBatches, ...job.updates].reduce(
+			(sum, { program }) => sum + program.program.outputWords,
+			0,
+		);
+		const outputs = new Float32Array(words);
+		super.read("outputs", 0, outputs);
+		const fails = this.failAfter-- <= 0;
+		this.#last = this.#last.then(async () => {
+			await new Promise((resolve) => setTimeout(resolve, 1));
+			this.#outputs = outputs;
+			this.#underWay--;
+			if (fails) throw new Error("the device is lost");
+		});
+		return { ended: this.#last };
+	}
+
+	override read(space: Space, offset: number, words: Float32Array | Int32Array): void {
+		if (space === "outputs" && this.#outputs) words.set(this.#outputs.subarray(offset, offset + words.length));
+		else if (this.#underWay > 0) throw new Error(`read ${space} while a job is under way`);
+		else super.read(space, offset, words);
+	}
+}
+
+const created = vi.hoisted(() => ({ ahead: true, last: undefined as unknown }));
+vi.mock("../../src/engine/backends/index.ts", () => ({
+	createRuntime: async () => {
+		created.last = created.ahead ? new RuntimeAhead() : new ReferenceRuntime();
+		return created.last;
+	},
+}));
+
+let folder = "";
+beforeAll(() => {
+	folder = mkdtempSync(join(tmpdir(), "rivulet-ahead-"));
+	process.env.RIVULET_CACHE = join(folder, "cache");
+	writeFileSync(
+		join(folder, "text.txt"),
+		Array.from({ length: 200 }, (_, i) => `${i}: the fox and ${i % 7} hens\n`).join(""),
+	);
+});
+afterAll(() => {
+	delete process.env.RIVULET_CACHE;
+	rmSync(folder, { recursive: true, force: true });
+});
+
+async function run(name: string, ahead: boolean, options: Parameters<typeof train>[1] = {}, resume?: "auto") {
+	created.ahead = ahead;
+	const config = defineConfig({
+		...(resume ? { resume } : {}),
+		backend: "reference",
+		seed: 3,
+		run: join(folder, name),
+		data: { path: join(folder, "text.txt"), length: 16 },
+		model: { width: 8, heads: 2, window: 8, dropout: 0.1 },
+		train: { batch: 4, steps: 13, evaluateEvery: 5, saveEvery: 4, evaluateBatches: 2, schedule: "cosine", warmup: 2 },
+	});
+	return await train(config, options);
+}
+
+/** Weights and moments of the last checkpoint, and the metrics less what the clock says. */
+function results(name: string) {
+	const checkpoints = join(folder, name, "checkpoints");
+	const last = `step-${Math.max(...readdirSync(checkpoints).map((entry) => Number(entry.slice("step-".length))))}`;
+	const files = ["model.safetensors", "optimizer.safetensors"].map((file) =>
+		readFileSync(join(checkpoints, last, file)),
+	);
+	const metrics = readFileSync(join(folder, name, "metrics.jsonl"), "utf8")
+		.trimEnd()
+		.split("\n");
+	const clock = /second|seconds/i;
+	const steady = metrics.map((line) => Object.entries(JSON.parse(line)).filter(([key]) => !clock.test(key)));
+	return { last, files, steady };
+}
+
+test("the same weights, moments and metrics, to the bit", async () => {
+	const plain = await run("plain", false);
+	const events: TrainEvent[] = [];
+	const ahead = await run("ahead", true, { onEvent: (event) => events.push(event) });
+	expect((created.last as RuntimeAhead).mostUnderWay).toBe(2);
+	expect(results("ahead")).toEqual(results("plain"));
+	expect(ahead.validationLoss).toBe(plain.validationLoss);
+	expect(events.flatMap((event) => (event.kind === "step" ? [event.step] : []))).toEqual(
+		[...Array(13)].map((_, i) => i + 1),
+	);
+});
+
+test("stopped with a step ahead and taken up again it is still the same", async () => {
+	const controller = new AbortController();
+	const stop = {
+		signal: controller.signal,
+		onEvent: (event: TrainEvent) => event.kind === "step" && event.step === 6 && controller.abort(),
+	};
+	const { ended, steps } = await run("stopped", true, stop);
+	expect(ended).toBe("interrupted");
+	expect(steps).toBe(7); // 7 was under way
+	await run("stopped", true, {}, "auto");
+	await run("unbroken", false);
+	const { last, files } = results("stopped");
+	expect({ last, files }).toEqual({ last: results("unbroken").last, files: results("unbroken").files });
+});
+
+test("a job that fails ends the run, with another behind it", async () => {
+	const onEvent = ({ kind }: TrainEvent) => {
+		if (kind === "start") (created.last as RuntimeAhead).failAfter = 6;
+	};
+	await expect(run("failing", true, { onEvent })).rejects.toThrow("the device is lost");
+	expect(results("failing").last).toBe("step-4");
+});
