@@ -245,38 +245,34 @@ extern "C" __global__ void __launch_bounds__(128) attentionHalf(Matrix q, Matrix
     store({o, copy}, at.window * ROWS + 16 * at.warp, at.first, sums, queries, at);
 }
 
-// Shared, for the gradient: queries, gradients of the result, keys, values; weights, gradients of scores; what is added; results on their way.
+// Shared, for the gradient: queries, gradients of the result, keys, values; weights, gradients of scores; results on their way; what is added.
 struct Places {
-    Half *queries, *douts, *keys, *values, *weights, *slopes, *added, *between;
-    __device__ explicit Places(Half* shared, bool adds)
+    Half *queries, *douts, *keys, *values, *weights, *slopes, *between;
+    float* added;
+    __device__ explicit Places(Half* shared)
     {
         queries = shared, douts = queries + ROWS * STRIDE, keys = douts + ROWS * STRIDE, values = keys + KEYS * STRIDE;
-        weights = values + KEYS * STRIDE, slopes = weights + ROWS * ACROSS, added = slopes + ROWS * ACROSS;
-        between = added + (adds ? 4 * PREFIX * STRIDE : 0);
+        weights = values + KEYS * STRIDE, slopes = weights + ROWS * ACROSS, between = slopes + ROWS * ACROSS;
+        added = (float*)(between + WARPS * 16 * STRIDE);
     }
 };
 
-// Start to bring what is added to the gradients of the prefix's keys, and then of its values, as it is: in fp32 or in halves.
-__device__ __forceinline__ void bringAdded(Half* to, const Matrix& added, const Head& at)
+// Start to bring what is added to the gradients of the prefix's keys, and then of its values.
+__device__ __forceinline__ void bringAdded(float* to, const Matrix& added, const Head& at)
 {
+    const float* from = added.row(at.window * PREFIX) + at.first;
 #pragma unroll
-    for (int i = 0; i < 2; i++) {
-        int column = i * at.width;
-        if (added.half)
-            bringHalves<PREFIX, 32 * WARPS>(to + i * PREFIX * STRIDE, at.before(added) + column, added.ld);
-        else
-            bring<PREFIX, 2 * TILES, 32 * WARPS>((float*)to + i * PREFIX * STRIDE, 4 * STRIDE,
-                added.row(at.window * PREFIX) + at.first + column, 4LL * added.ld);
-    }
+    for (int which = 0; which < 2; which++)
+        bring<PREFIX, 2 * TILES, 32 * WARPS>(to + which * PREFIX * STRIDE, 4 * STRIDE, from + which * at.width, 4LL * added.ld);
 }
 
-// 16 rows of it, of keys (or, with `which` 1, of values), as sums to go on from.
-__device__ __forceinline__ void beginWith(float (&sums)[TILES][4], const Half* from, bool half, int which, int row, const Head& at)
+// 16 rows in shared memory, as sums to go on from.
+__device__ __forceinline__ void beginWith(float (&sums)[TILES][4], const float* from, const Head& at)
 {
 #pragma unroll
     for (int i = 0; i < 2 * TILES; i++) {
-        int k = i >> 1, h = i & 1, place = (which * PREFIX + row + at.g + 8 * h) * STRIDE + 8 * k + 2 * at.t;
-        float2 two = half ? numbersOf(*(const unsigned*)(from + place)) : *(const float2*)((const float*)from + place);
+        int k = i >> 1, h = i & 1;
+        float2 two = *(const float2*)(from + (at.g + 8 * h) * STRIDE + 8 * k + 2 * at.t);
         sums[k][2 * h] = two.x, sums[k][2 * h + 1] = two.y;
     }
 }
@@ -326,7 +322,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attentionHalfGrad(Matri
     DYNAMIC_SHARED(Half, shared);
     const Head at = headOf(q);
     const JobState state = *job;
-    const Places in(shared, added.data);
+    const Places in(shared);
     constexpr int threads = 32 * WARPS;
     bringHalves<ROWS, threads>(in.queries, at.own(q), q.ld);
     bringKeys<threads>(in.keys, kv, prefix, 0, at);
@@ -354,7 +350,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attentionHalfGrad(Matri
         }
         int which = tile < ROW_TILES + KEY_TILES ? 0 : 1, j = tile - ROW_TILES - which * KEY_TILES, column = which * at.width + at.first;
         bool own = j >= PREFIX / 16;
-        if (!own && added.data) beginWith(sums, in.added, added.half, which, 16 * j, at);
+        if (!own && added.data) beginWith(sums, in.added + (which * PREFIX + 16 * j) * STRIDE, at);
         const Half *left = which ? in.weights : in.slopes, *right = which ? in.douts : in.queries;
         // Rows before the first that sees one of these keys add nothing.
         for (int i = own ? j - PREFIX / 16 : 0; i < ROW_TILES; i++) {

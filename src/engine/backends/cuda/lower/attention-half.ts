@@ -2,7 +2,7 @@
 import type { Instruction, Operand } from "../../../program.ts";
 import { firstSequence, float, inFours, int, job, type LowerContext, matrix, operand } from "../lower-context.ts";
 import type { Argument, Command, Launch } from "../lower-types.ts";
-import { asItIs, neededHalf, results } from "./casts.ts";
+import { neededHalf, results } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 
 /** Rows of a warp. */
@@ -103,7 +103,7 @@ export function attentionHalfGrad(
 	if (sum) context.next();
 	const prefix = sum?.y ?? outputs[2] ?? null;
 	args.push(...(prefix ? results(prefix, context) : [matrix(null), matrix(null)]));
-	args.push(matrix(sum && asItIs(sum.addend, commands, instruction, context)), ...dropoutOf(instruction));
+	args.push(matrix(sum?.addend ?? null), ...dropoutOf(instruction));
 	const launch: Launch = {
 		...{ kind: "kernel", file: "attention_half", kernel: "attentionHalfGrad", defines: definesOf(sizes) },
 		...{ grid: [attributes.windows, attributes.heads, 1], block: [32 * gradWarps(sizes), 1, 1] },
