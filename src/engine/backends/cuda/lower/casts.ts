@@ -27,7 +27,7 @@ export function neededHalf(
 	context: LowerContext,
 ): DeviceOperand {
 	const copy = halfInput(x, commands, instruction, context);
-	if (!copy) throw new Error(`[${instruction.op.name}] expected an operand that has a bf16 copy`);
+	if (!copy) throw new Error(`[${instruction.op.name}] expected an operand that can be had in halves`);
 	return copy;
 }
 
