@@ -36,7 +36,8 @@ __device__ __forceinline__ void bring(void* to, int toStep, const void* from, lo
 #pragma unroll
     for (int k = 0; k < COUNT * PIECES; k += THREADS) {
         int i = k + (int)threadIdx.x, r = i / PIECES, c = 16 * (i % PIECES);
-        if (k + THREADS <= COUNT * PIECES || i < COUNT * PIECES) copyLater((char*)to + r * toStep + c, (const char*)from + r * fromStep + c);
+        bool mine = k + THREADS <= COUNT * PIECES || i < COUNT * PIECES;
+        if (mine) copyLater((char*)to + r * toStep + c, (const char*)from + r * fromStep + c);
     }
 }
 
@@ -204,8 +205,8 @@ __device__ __forceinline__ void store(const Result& to, int row, int column, con
 }
 
 // Shared, for each of the block's windows: queries, keys, values.
-extern "C" __global__ void __launch_bounds__(128) attentionHalf(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int windows, float p,
-    int id, int sequences, const JobState* job, int firstSequence)
+extern "C" __global__ void __launch_bounds__(128) attentionHalf(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int windows,
+    float p, int id, int sequences, const JobState* job, int firstSequence)
 {
     DYNAMIC_SHARED(Half, shared);
     const Head at = headOf(q);
@@ -235,8 +236,8 @@ extern "C" __global__ void __launch_bounds__(128) attentionHalf(Matrix q, Matrix
 #pragma unroll
             for (int e = 0; e < 8; e++)
                 if (!kept(2 * j + (e >> 2), e & 3)) s[2 * j + (e >> 2)][e & 3] = 0;
-        const float(&left)[4] = s[2 * j], (&right)[4] = s[2 * j + 1];
-        const unsigned w[4] = {halfPair(left[0], left[1]), halfPair(left[2], left[3]), halfPair(right[0], right[1]), halfPair(right[2], right[3])};
+        const float(&a)[4] = s[2 * j], (&b)[4] = s[2 * j + 1];
+        const unsigned w[4] = {halfPair(a[0], a[1]), halfPair(a[2], a[3]), halfPair(b[0], b[1]), halfPair(b[2], b[3])};
         addOuter(sums, w, values + 16 * j * STRIDE, at.lane);
     }
     const float scale = dropoutScale(p);
@@ -245,7 +246,8 @@ extern "C" __global__ void __launch_bounds__(128) attentionHalf(Matrix q, Matrix
     store({o, copy}, at.window * ROWS + 16 * at.warp, at.first, sums, queries, at);
 }
 
-// Shared, for the gradient: queries, gradients of the result, keys, values; weights, gradients of scores; results on their way; what is added.
+// Shared, for the gradient: queries, gradients of the result, keys, values; weights, gradients of scores; results on their way; what is
+// added.
 struct Places {
     Half *queries, *douts, *keys, *values, *weights, *slopes, *between;
     float* added;
@@ -314,7 +316,7 @@ __device__ __forceinline__ void slopes(const Places& in, const Kept& kept, float
     }
 }
 
-// `added` (or none) goes to the prefix's gradient. The first warps have rows of queries; then each has some tiles of 16 rows of the results.
+// `added` (or none) goes to the prefix's gradient. The first warps have rows of queries; then each has some tiles of 16 rows of results.
 extern "C" __global__ void __launch_bounds__(32 * WARPS) attentionHalfGrad(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq,
     Matrix queriesCopy, Matrix dkv, Matrix keysCopy, Matrix dprefix, Matrix prefixCopy, Matrix added, float p, int id, int sequences,
     const JobState* job, int firstSequence)

@@ -71,7 +71,8 @@ function given(instruction: Instruction, context: LowerContext): { commands: Com
 	return { commands, args };
 }
 
-export const attentionHalf = (instruction: Instruction, context: LowerContext): Command[] | null => {
+/** The forward call; null where it does not suit. */
+export function attentionHalf(instruction: Instruction, context: LowerContext): Command[] | null {
 	const sizes = context.halves && sizesOf(instruction);
 	if (!sizes) return null;
 	const { windows, heads } = instruction.attributes;
@@ -87,9 +88,9 @@ export const attentionHalf = (instruction: Instruction, context: LowerContext): 
 		...{ shared: together * 2 * (rows + 2 * keys) * (columns + padding), args, label: instruction.label },
 	};
 	return [...commands, launch];
-};
+}
 
-/** A gradient; `sum`: what is added to the prefix's by the next instruction, and where that goes. */
+/** The gradient, likewise; `sum`: what is added to the prefix's by the next instruction, and where that goes. */
 export function attentionHalfGrad(
 	instruction: Instruction,
 	sum: { addend: Operand; y: Operand } | null,
