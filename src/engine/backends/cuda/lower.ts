@@ -1,6 +1,7 @@
 /** From a Program to commands: each op by its own rule; what an op is computed with is in lower/, beside kernels/. */
 import type { Instruction, Operand, Program } from "../../program.ts";
 import { attentionFusions, attentionLowerings } from "./lower/attention.ts";
+import { attentionHalves } from "./lower/attention-half.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
 import { type HalfInputs, Halves, noHalves, overlap } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
@@ -112,7 +113,7 @@ export function lower(given: Program, target: Target): Lowered {
 
 function readsHalf(instruction: Instruction, longs: LongAttention): HalfInputs {
 	if (longs.has(instruction)) return { always: longHalfInputs(instruction), alone: [] };
-	const found = [halfInputs, logitsAsHalf, normsHalf].map((of) => of(instruction));
+	const found = [halfInputs, logitsAsHalf, normsHalf, attentionHalves].map((of) => of(instruction));
 	return found.find(({ always, alone }) => always.length + alone.length > 0) ?? noHalves;
 }
 

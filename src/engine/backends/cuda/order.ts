@@ -117,10 +117,11 @@ function workspaceOf({ workspace = 0 }: Product): Region {
 }
 
 function regionOf({ space, offset, rows, cols, ld, dtype }: DeviceOperand): Region {
-	const elements = rows * cols === 0 ? 0 : (rows - 1) * ld + cols;
-	if (dtype === "bf16") return { space, start: offset, end: offset + Math.ceil(elements / 2), ld: 0, cols: 0 };
-	const whole = rows <= 1 || cols >= ld;
-	return { space, start: offset, end: offset + elements, ld: whole ? 0 : ld, cols };
+	const perWord = dtype === "bf16" ? 2 : 1;
+	const [width, step] = [cols / perWord, ld / perWord];
+	const words = rows * cols === 0 ? 0 : Math.ceil((rows - 1) * step + width);
+	const whole = rows <= 1 || cols >= ld || !Number.isInteger(width) || !Number.isInteger(step);
+	return { space, start: offset, end: offset + words, ld: whole ? 0 : step, cols: width };
 }
 
 function overlap(a: Region, b: Region): boolean {

@@ -1,13 +1,13 @@
 /** Commands wait for what they read or overwrite, directly or through others, and for nothing else. */
 import { expect, test } from "vitest";
-import type { Command, Product } from "../../../../src/engine/backends/cuda/lower-types.ts";
+import type { Command, DeviceOperand, Product } from "../../../../src/engine/backends/cuda/lower-types.ts";
 import { dependenciesOf, type Group } from "../../../../src/engine/backends/cuda/order.ts";
 import type { Operand } from "../../../../src/engine/program.ts";
 
 const at = (offset: number, rows: number, cols: number, ld = cols, space: Operand["space"] = "arena"): Operand => ({
 	...{ space, offset, rows, cols, ld, dtype: "f32" as const },
 });
-const command: Command = { kind: "zero", operand: at(0, 1, 1), label: "" };
+const command = { kind: "zero", operand: at(0, 1, 1), label: "" } as const satisfies Command;
 const group = (reads: Operand[], writes: Operand[], commands = 1): Group => ({
 	commands: Array.from({ length: commands }, () => command),
 	reads,
@@ -33,6 +33,16 @@ test("columns side by side do not meet, rows that overlap do", () => {
 	expect(dependenciesOf([group([], [right]), group([middle], [])])).toEqual([[], [0]]);
 	// Other distances of rows: whatever lies between the first word and the last.
 	expect(dependenciesOf([group([], [left]), group([at(5, 1, 2)], [])])).toEqual([[], [0]]);
+});
+
+test("columns of halves side by side do not meet", () => {
+	const halves = (offset: number, cols: number) =>
+		({ ...at(offset, 8, cols, 24), space: "scratch", dtype: "bf16" }) as const;
+	const made = (operand: DeviceOperand): Group => ({ ...group([], []), commands: [{ ...command, operand }] });
+	expect(dependenciesOf([made(halves(0, 8)), made(halves(4, 16))])).toEqual([[], []]);
+	expect(dependenciesOf([made(halves(0, 10)), made(halves(4, 16))])).toEqual([[], [0]]);
+	// No whole number of words: all from the first to the last.
+	expect(dependenciesOf([made(halves(0, 7)), made(halves(4, 16))])).toEqual([[], [0]]);
 });
 
 test("the same place of another space, and readers of one value, do not wait", () => {

@@ -31,6 +31,7 @@ const small: ModelConfig = {
 const models: [string, Partial<ModelConfig>][] = [
 	["forget", {}],
 	["accumulate", { variant: "accumulate", activation: "relu", outputs: { kind: "last", count: 4 } }],
+	["windows of sixteens", { window: { from: 16, to: 16 } }],
 	["transformer", { kind: "transformer", window: { from: 32, to: 32 } }],
 ];
 
@@ -75,6 +76,8 @@ for (const precision of ["fp32", "tf32", "bf16"] as Precision[]) {
 		await learner.evaluate(batch, { losses: true, correct: true });
 		expect(runtime.lastCapture?.nodes).toBeGreaterThan(50);
 		for (const [name, launch] of launches) expect(parametersOf(launch), name).toBe(launch.args.length);
+		const inHalves = precision === "bf16" && (changes.window?.from ?? 8) % 16 === 0;
+		expect(launches.has("attention_half attentionHalfGrad")).toBe(inHalves);
 		await learner.session.close();
 		rmSync(cache, { recursive: true, force: true });
 	});

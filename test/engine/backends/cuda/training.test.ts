@@ -26,6 +26,7 @@ const small: ModelConfig = {
 const models: [string, Partial<ModelConfig>][] = [
 	["forget", {}],
 	["accumulate", { variant: "accumulate", activation: "relu", outputs: { kind: "last", count: 4 } }],
+	["windows of sixteens", { window: { from: 16, to: 16 }, length: 48, bias: false }],
 	["transformer", { kind: "transformer", window: { from: 24, to: 24 }, bias: false }],
 	[
 		"transformer of long windows",

@@ -6,7 +6,6 @@ import type { Instruction, Operand, Program } from "../../../program.ts";
 import {
 	firstSequence,
 	float,
-	halfOf,
 	inFours,
 	int,
 	job,
@@ -17,7 +16,7 @@ import {
 	sameOperand,
 } from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
-import { halfInput } from "./casts.ts";
+import { neededHalf, results } from "./casts.ts";
 import { fits, overlap } from "./halves.ts";
 
 /** Rows from which a window is long, and rows of a warp: queries, keys. */
@@ -115,24 +114,11 @@ function tiled(kernel: string, rows: number, args: Argument[], { inputs, attribu
 	return { kind: "kernel", file: "attention_long", kernel, defines, grid, block, shared, args, label };
 }
 
-/** A result in single precision, if that is wanted, and its copy. */
-function results(y: Operand, context: LowerContext): Argument[] {
-	const [copy, only] = halfOf(y, context);
-	const alone = only.kind === "int" && only.value === 1;
-	return [matrix(alone ? null : y), copy];
-}
-
-function reads(index: number, instruction: Instruction, commands: Command[], context: LowerContext): DeviceOperand {
-	const copy = halfInput(operand(instruction.inputs, index), commands, instruction, context);
-	if (!copy) throw new Error(`[${instruction.op.name}] expected a bf16 copy of operand ${index}`);
-	return copy;
-}
-
 function forward(pair: Pair | null, instruction: Instruction, context: LowerContext): Command[] {
 	if (pair) pair.kept = keep(instruction, context);
 	const commands: Command[] = [];
-	const q = reads(0, instruction, commands, context);
-	const [keys, values] = halvesOf(reads(1, instruction, commands, context));
+	const q = neededHalf(operand(instruction.inputs, 0), commands, instruction, context);
+	const [keys, values] = halvesOf(neededHalf(operand(instruction.inputs, 1), commands, instruction, context));
 	const given = [matrix(q), matrix(keys), matrix(values), ...results(operand(instruction.outputs, 0), context)];
 	const args = [...given, matrix(pair?.kept?.result ?? null), pointer(pair?.kept?.log ?? null)];
 	return [...commands, tiled("attentionLong", queryRows, [...args, ...common(instruction)], instruction)];
@@ -144,9 +130,9 @@ function gradient({ kept }: Pair, instruction: Instruction, context: LowerContex
 	const { outputs, attributes, label } = instruction;
 	const { windows, heads } = attributes;
 	const commands: Command[] = [];
-	const q = reads(0, instruction, commands, context);
-	const [keys, values] = halvesOf(reads(1, instruction, commands, context));
-	const dout = reads(3, instruction, commands, context);
+	const q = neededHalf(operand(instruction.inputs, 0), commands, instruction, context);
+	const [keys, values] = halvesOf(neededHalf(operand(instruction.inputs, 1), commands, instruction, context));
+	const dout = neededHalf(operand(instruction.inputs, 3), commands, instruction, context);
 	const mean = context.scratch(1, log.cols);
 	const means: Launch = {
 		kind: "kernel",

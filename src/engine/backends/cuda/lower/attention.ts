@@ -15,8 +15,9 @@ import {
 	pointer,
 	sameOperand,
 } from "../lower-context.ts";
-import type { Argument, Launch } from "../lower-types.ts";
+import type { Argument, Command, Launch } from "../lower-types.ts";
 import { groupOf } from "../order.ts";
+import { attentionHalf, attentionHalfGrad } from "./attention-half.ts";
 import { overlap } from "./halves.ts";
 
 /** Columns of a head that the kernels can hold, and rows of a warp. */
@@ -108,6 +109,8 @@ function small(
 }
 
 const attention: Lowering = (instruction, context) => {
+	const half = attentionHalf(instruction, context);
+	if (half) return half;
 	const { inputs, outputs, attributes } = instruction;
 	const sizes = sizesOf(instruction, context);
 	const args = [...inputs.map(matrix), ...resultOf(operand(outputs, 0), context)];
@@ -118,13 +121,15 @@ const attention: Lowering = (instruction, context) => {
 	];
 };
 
-/** The kernel that computes a gradient in one block for each head, or null; `sum`: what is added to the prefix's, and where that goes. */
+/** A gradient in one block for each head, or null; `sum`: what is added to the prefix's, and where that goes. */
 function gradInOne(
 	instruction: Instruction,
 	sizes: Sizes,
 	sum: { addend: Operand; y: Operand } | null,
 	context: LowerContext,
-): Launch | null {
+): Command[] | null {
+	const half = attentionHalfGrad(instruction, sum, context);
+	if (half) return half;
 	const { inputs, outputs, attributes } = instruction;
 	const args = (): Argument[] => {
 		const own = [0, 1].flatMap((i) => resultOf(operand(outputs, i), context));
@@ -142,14 +147,15 @@ function gradInOne(
 			...dropoutOf(attributes),
 		];
 	};
-	return small("attentionSmallGrad", [2, 2], 256, sizes, args, instruction);
+	const launch = small("attentionSmallGrad", [2, 2], 256, sizes, args, instruction);
+	return launch && [launch];
 }
 
 const attentionGrad: Lowering = (instruction, context) => {
 	const { inputs, outputs, attributes } = instruction;
 	const sizes = sizesOf(instruction, context);
 	const together = gradInOne(instruction, sizes, null, context);
-	if (together) return [together];
+	if (together) return together;
 	const given = inputs.map(matrix);
 	const [dq, dkv] = [0, 1].map((i) => resultOf(operand(outputs, i), context));
 	const dprefix = matrix(outputs[2] ?? null);
@@ -177,8 +183,8 @@ const gradThenAdd: Fusion = ([first, second], context) => {
 	const apart = touched.every((each) => each?.space !== y.space || !overlap(each, y));
 	const own = first.outputs.every((each) => each?.space !== addend.space || !overlap(each, addend));
 	if (!apart || !own || (overlap(addend, y) && !sameOperand(addend, y))) return null;
-	const command = gradInOne(first, sizesOf(first, context), { addend, y }, context);
-	return command && [groupOf([first, second], [command])];
+	const commands = gradInOne(first, sizesOf(first, context), { addend, y }, context);
+	return commands && [groupOf([first, second], commands)];
 };
 
 const decodeAttention: Lowering = ({ op, inputs, outputs, attributes, label }) => {

@@ -1,7 +1,7 @@
 /** How kernels get the bf16 copies of values that they read, with the casts that it takes where who made a value did not make its copy. */
 import type { Instruction, Operand } from "../../../program.ts";
-import { inFours, type LowerContext, matrix, strided } from "../lower-context.ts";
-import type { Command, DeviceOperand } from "../lower-types.ts";
+import { halfOf, inFours, type LowerContext, matrix, strided } from "../lower-context.ts";
+import type { Argument, Command, DeviceOperand } from "../lower-types.ts";
 
 /** The copy of a value of the arena; null where it has none. */
 export function halfInput(
@@ -17,6 +17,25 @@ export function halfInput(
 		commands.push(cast(part, to, instruction, context));
 	}
 	return known?.from ?? null;
+}
+
+/** The copy of a value for a kernel that can read nothing else. */
+export function neededHalf(
+	x: Operand,
+	commands: Command[],
+	instruction: Instruction,
+	context: LowerContext,
+): DeviceOperand {
+	const copy = halfInput(x, commands, instruction, context);
+	if (!copy) throw new Error(`[${instruction.op.name}] expected an operand that can be had in halves`);
+	return copy;
+}
+
+/** Arguments of a kernel that makes a value: in single precision, if that is wanted, and its copy. */
+export function results(y: Operand, context: LowerContext): Argument[] {
+	const [copy, only] = halfOf(y, context);
+	const alone = only.kind === "int" && only.value === 1;
+	return [matrix(alone ? null : y), copy];
 }
 
 /** For a kernel that can read either: the copy where some of the value was made in bf16 alone, else the value. */
