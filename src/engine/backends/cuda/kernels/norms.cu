@@ -1,9 +1,10 @@
 // Layer norm and its gradient for rows that a warp holds in registers, joined with what stands beside them in a model: dropout and
 // the residual sum before a norm, dropout behind its gradient. Columns: a multiple of 16, at most 1024; operands in fours.
-// threadIdx.y is a row. A lane's columns are those of four neighbouring Philox lanes, so that it draws no word twice.
+// threadIdx.y is a row. A lane's columns are those of four neighbouring Philox lanes, so that it draws no word twice. Everything is read
+// before anything is written or waited for: a row is short, and its time is that of the trips to memory that follow one another.
+//
+// Compiled with TURNS, the 512s of columns, rounded up.
 #include "common.cuh"
-
-#define TURNS 2
 
 // Columns 4 i + j q of row values, i = lane + 32 turn, j = 0..3.
 struct Row {
@@ -46,6 +47,17 @@ __device__ __forceinline__ void drop(Row& row, int r, int cols, const Dropout& d
     }
 }
 
+__device__ __forceinline__ void load(Row& to, const Matrix& from, int r, int cols)
+{
+    EACH_QUAD(t, j, c, cols) to.v[t][j] = *(const float4*)(from.row(r) + c);
+}
+
+// A row that is the same for all; zeros where there is none.
+__device__ __forceinline__ void load(Row& to, const float* from, int cols)
+{
+    EACH_QUAD(t, j, c, cols) to.v[t][j] = from ? *(const float4*)(from + c) : make_float4(0, 0, 0, 0);
+}
+
 // With v: x = dropout(v + row) + residual first, which is stored. y = (x - mean) rstd weight + bias.
 extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float* row, Matrix residual, Matrix x, const float* weight,
     const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps, float p, int id, int rowsPerSequence, int sequences,
@@ -53,19 +65,23 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
 {
     int r = blockIdx.x * blockDim.y + threadIdx.y, cols = x.cols;
     if (r >= x.rows) return;
-    Row values;
+    Row values, added, rest, scales, shifts;
+    if (v.data)
+        load(values, v, r, cols);
+    else
+        load(values, x, r, cols);
+    if (v.data && row) load(added, row, cols);
+    if (v.data && residual.data) load(rest, residual, r, cols);
+    load(scales, weight, cols);
+    load(shifts, bias, cols);
     if (v.data) {
-        EACH_QUAD(t, j, c, cols) {
-            values.v[t][j] = *(const float4*)(v.row(r) + c);
-            if (row) values.v[t][j] = values.v[t][j] + *(const float4*)(row + c);
-        }
+        if (row) EACH_QUAD(t, j, c, cols) values.v[t][j] = values.v[t][j] + added.v[t][j];
         drop(values, r, cols, {p, id, rowsPerSequence, sequences, job, firstSequence});
         EACH_QUAD(t, j, c, cols) {
-            if (residual.data) values.v[t][j] = values.v[t][j] + *(const float4*)(residual.row(r) + c);
+            if (residual.data) values.v[t][j] = values.v[t][j] + rest.v[t][j];
             *(float4*)(x.row(r) + c) = values.v[t][j];
         }
-    } else
-        EACH_QUAD(t, j, c, cols) values.v[t][j] = *(const float4*)(x.row(r) + c);
+    }
     float total = 0, squares = 0;
     EACH_QUAD(t, j, c, cols) total += sumOf(values.v[t][j]);
     float mean = warpSum(total) / cols;
@@ -75,17 +91,11 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
     }
     float rstd = 1.0f / sqrtf(warpSum(squares) / cols + eps);
     EACH_QUAD(t, j, c, cols) {
-        float4 value = values.v[t][j] * rstd * *(const float4*)(weight + c);
-        if (bias) value = value + *(const float4*)(bias + c);
+        float4 value = values.v[t][j] * rstd * scales.v[t][j] + shifts.v[t][j];
         if (!only) *(float4*)(y.row(r) + c) = value;
         if (half.data) storeHalf4(halfRow(half, r) + c, value);
     }
     if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
-}
-
-__device__ __forceinline__ void load(Row& to, const Matrix& from, int r, int cols)
-{
-    EACH_QUAD(t, j, c, cols) to.v[t][j] = *(const float4*)(from.row(r) + c);
 }
 
 // bf16 as it lies in memory, in the first two words of four: numbers, which `widen` makes of it, would have to be waited for.
@@ -120,21 +130,21 @@ template <bool SUMS>
 __device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* biasSums, float4* weightSums)
 {
     int cols = a.x.cols;
-    Row norms, slopes, rest;
-    // All that is read, before anything waits for it.
+    Row norms, slopes, rest, scales;
     load(norms, a.x, r, cols);
     if (a.dy.half)
         loadHalf(slopes, a.dy, r, cols);
     else
         load(slopes, a.dy, r, cols);
     if (a.residual.data) load(rest, a.residual, r, cols);
+    load(scales, a.weight, cols);
     float mean = a.stats.row(r)[0], rstd = a.stats.row(r)[1], total = 0, products = 0;
     if (a.dy.half) widen(slopes, cols);
     if (SUMS && biasSums) EACH_QUAD(t, j, c, cols) biasSums[c / 4] = biasSums[c / 4] + slopes.v[t][j];
     EACH_QUAD(t, j, c, cols) {
         norms.v[t][j] = (norms.v[t][j] - mean) * rstd;
         if (SUMS) weightSums[c / 4] = weightSums[c / 4] + slopes.v[t][j] * norms.v[t][j];
-        slopes.v[t][j] = slopes.v[t][j] * *(const float4*)(a.weight + c);
+        slopes.v[t][j] = slopes.v[t][j] * scales.v[t][j];
         total += sumOf(slopes.v[t][j]);
         products += sumOf(slopes.v[t][j] * norms.v[t][j]);
     }
@@ -157,7 +167,7 @@ __device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* bias
 
 // dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual, dropped dy, x or residual; dy
 // may be bf16.
-extern "C" __global__ void __launch_bounds__(128, 4) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
+extern "C" __global__ void __launch_bounds__(128, 5 - TURNS) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
     Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
     int sequences, const JobState* job, int firstSequence)
 {

@@ -18,7 +18,7 @@ import type { Argument, Command, Launch } from "../lower-types.ts";
 import { type Group, groupOf } from "../order.ts";
 import { asItIs } from "./casts.ts";
 import { fits, type HalfInputs, noHalves, overlap } from "./halves.ts";
-import { dropoutOf, inRegisters, warps } from "./norms.ts";
+import { dropoutOf, inRegisters, moduleFor, warps } from "./norms.ts";
 import { rowwise } from "./rows.ts";
 import { sumOfParts } from "./sums.ts";
 
@@ -127,7 +127,7 @@ function commandsOf({ instructions, grad, dropout, sums }: Joined, context: Lowe
 	const blocks = Math.min(Math.ceil(x.rows / perBlock), multiprocessors);
 	const parts = sums.map(() => context.scratch(blocks, x.cols));
 	const launch: Launch = {
-		...{ kind: "kernel", file: "norms", kernel: "normRowGradSums", shared: shared * perBlock },
+		...{ kind: "kernel", ...moduleFor(x), kernel: "normRowGradSums", shared: shared * perBlock },
 		...{ grid: [blocks, 1, 1], block: [32, perBlock, 1] },
 		args: [...args, ...[0, 1].map((i) => matrix(parts[i] ?? null))],
 		label: [...own, ...sums].map((each) => each.label).join("; "),

@@ -42,7 +42,12 @@ export function warps(
 ): Launch {
 	const perBlock = x.rows >= 8 * multiprocessors ? 4 : 1;
 	const grid = [Math.ceil(x.rows / perBlock), 1, 1] as const;
-	return { kind: "kernel", file: "norms", kernel, grid, block: [32, perBlock, 1], shared: 0, args, label };
+	return { kind: "kernel", ...moduleFor(x), kernel, grid, block: [32, perBlock, 1], shared: 0, args, label };
+}
+
+/** The kernels for rows as wide as those of x. */
+export function moduleFor({ cols }: Operand): Pick<Launch, "file" | "defines"> {
+	return { file: "norms", defines: { TURNS: Math.ceil(cols / 512) } };
 }
 
 /** Arguments that tell the dropout of `of`; none where it is null. */
