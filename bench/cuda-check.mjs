@@ -172,21 +172,17 @@ async function time(name, precision) {
 
 /** What of a step is the device's. */
 async function onDevice(arm, runtime) {
-	const run = runtime.run.bind(runtime);
 	let milliseconds = 0;
-	runtime.run = async (job) => {
+	await insteadOfStep(arm, runtime, (job) => {
 		milliseconds = runtime.deviceTime(job, 20);
-	};
-	await arm.step(1);
-	runtime.run = run;
+	});
 	console.log(`on the device ${milliseconds.toFixed(2)} ms a step`);
 }
 
 /** Where the device's time goes: the kernels and products of one step, most expensive first. */
 async function profile(arm, runtime) {
-	const run = runtime.run.bind(runtime);
 	const sums = new Map();
-	runtime.run = async (job) => {
+	await insteadOfStep(arm, runtime, (job) => {
 		for (const { command, milliseconds: took } of runtime.profile(job, Number(values.repeat))) {
 			const { kind, a, b, batch, transposeA, transposeB } = command;
 			const sizes = () =>
@@ -195,9 +191,7 @@ async function profile(arm, runtime) {
 			const known = sums.get(name) ?? { count: 0, took: 0 };
 			sums.set(name, { count: known.count + 1, took: known.took + took });
 		}
-	};
-	await arm.step(1);
-	runtime.run = run;
+	});
 	const rows = [...sums].sort(([, a], [, b]) => b.took - a.took);
 	const total = rows.reduce((sum, [, { took }]) => sum + took, 0);
 	console.log(`profiled ${total.toFixed(2)} ms on the device:`);
@@ -206,4 +200,15 @@ async function profile(arm, runtime) {
 			`  ${took.toFixed(3)} ms  ${String(count).padStart(5)} x ${((1000 * took) / count).toFixed(1)} us  ${name}`,
 		);
 	}
+}
+
+/** Do something else with the job of the next step than run it. */
+async function insteadOfStep(arm, runtime, work) {
+	const submit = runtime.submit;
+	runtime.submit = async (job) => {
+		work(job);
+		return { ended: Promise.resolve() };
+	};
+	await arm.step(1);
+	runtime.submit = submit;
 }
