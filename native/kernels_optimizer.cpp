@@ -1,4 +1,4 @@
-// The step from gradients to weights: the factor that clips them, and Adam with decoupled weight decay.
+// The step from gradients to weights: the factor that clips them, Adam with decoupled weight decay, and the weights' moving average.
 #include "rows.h"
 
 namespace rivulet::RIVULET_ISA {
@@ -33,9 +33,21 @@ static void adam(const Call& call) {
 	});
 }
 
+static void movingAverage(const Call& call) {
+	const Range range = partOf(call, call.in[0].cols);
+	float* average = call.out[0].data;
+	const float *p = call.in[1].data, rate = call.in[2].data[7];
+	eachVector(range.end - range.begin, [&](int64_t c, int count) {
+		const int64_t at = range.begin + c;
+		vf value = load(average + at, count);
+		store(average + at, value + (load(p + at, count) - value) * rate, count);
+	});
+}
+
 extern const KernelEntry optimizerKernels[] = {
     {"clipFactor", clipFactor, "m", "m", 1},
     {"adam", adam, "mmmmmm", "mmm", 1},
+    {"movingAverage", movingAverage, "mmm", "m", 0},
     {},
 };
 

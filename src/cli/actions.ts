@@ -95,6 +95,7 @@ export const actions: Actions = {
 			length: config.data.length,
 			slices: config.train.slices,
 			threads,
+			averages: config.train.ema > 0,
 		});
 		const best = run.best();
 		const loss =

@@ -103,13 +103,13 @@ export class Session {
 		return { ended: Promise.resolve() };
 	}
 
-	/** One of the optimiser's moments (0 first, 1 second), laid out as the weights. */
-	readMoment(name: string, index: number): Float32Array {
+	/** One of the optimiser's tensors for a weight: which is which is the update program's affair. */
+	readOptimizer(name: string, index: number): Float32Array {
 		return this.#read("optimizer", name, index * this.layout.words);
 	}
 
-	/** Set one of the optimiser's moments, as `readMoment` gave it. */
-	writeMoment(name: string, index: number, values: Float32Array): void {
+	/** Set one of the optimiser's tensors, as `readOptimizer` gave it. */
+	writeOptimizer(name: string, index: number, values: Float32Array): void {
 		this.runtime.write("optimizer", index * this.layout.words + this.#stretch(name).offset, values);
 	}
 

@@ -221,6 +221,11 @@ const train = z.strictObject({
 		description: "largest global norm of the gradient; 0 does not clip",
 		common: true,
 	}),
+	ema: key(fraction.default(0), {
+		description:
+			"decay rate of an exponential moving average of the weights, such as 0.998; where it is kept it is what is evaluated, sampled and saved as the model",
+		common: true,
+	}),
 	evaluateEvery: key(count(1).default(100), {
 		description: "steps between evaluations",
 		unit: "steps",

@@ -33,9 +33,14 @@ export interface StepShape {
 	readonly length: number;
 	readonly slices: number;
 	readonly threads: number;
+	/** A moving average of the weights is kept. */
+	readonly averages?: boolean;
 }
 
-export function modelFigures(config: ModelConfig, { batch, length, slices, threads }: StepShape): ModelFigures {
+export function modelFigures(
+	config: ModelConfig,
+	{ batch, length, slices, threads, averages }: StepShape,
+): ModelFigures {
 	const model = createModel(config);
 	const parameters = new ParameterLayout(model.parameters);
 	const layout = layoutOf(parameters);
@@ -54,6 +59,7 @@ export function modelFigures(config: ModelConfig, { batch, length, slices, threa
 		memory: [
 			{ what: "weights", bytes: words },
 			{ what: "moments of the optimiser", bytes: 2 * words },
+			...(averages ? [{ what: "moving average of the weights", bytes: words }] : []),
 			{
 				what: `gradients, one set for each of ${Math.min(slices, batch)} slices`,
 				bytes: Math.min(slices, batch) * words,

@@ -15,7 +15,7 @@ import {
 	trainingProgram,
 } from "../models/index.ts";
 import { initialValues } from "../nn/initialize.ts";
-import { hyperparameters, type OptimizerConfig, optimizerProgram } from "./optimizer.ts";
+import { averageIndex, hyperparameters, type OptimizerConfig, optimizerProgram } from "./optimizer.ts";
 import { type Cut, cutBatch, rowsPerSequence } from "./slices.ts";
 
 /** Token ids (B * N) and targets (B * M, negative: ignored), sequence after sequence. */
@@ -80,14 +80,35 @@ export class Learner {
 		this.options = options;
 		this.#slices = Math.min(options.slices, runtime.mostSlices);
 		this.session = new Session(runtime, model.parameters);
-		runtime.reserve("optimizer", 2 * this.session.layout.words);
+		runtime.reserve("optimizer", (this.averages ? 3 : 2) * this.session.layout.words);
+	}
+
+	/** Is a moving average of the weights kept? */
+	get averages(): boolean {
+		return (this.options.optimizer.ema ?? 0) > 0;
 	}
 
 	/** First values of all weights, a pure function of the seed. */
 	initialize(seed: number): void {
-		this.model.parameters.forEach((spec, index) =>
-			this.session.writeParameter(spec.name, initialValues(spec, index, seed)),
-		);
+		this.model.parameters.forEach((spec, index) => {
+			const values = initialValues(spec, index, seed);
+			this.session.writeParameter(spec.name, values);
+			if (this.averages) this.session.writeOptimizer(spec.name, averageIndex, values);
+		});
+	}
+
+	/** Do something with the weights' moving average in place of the weights, where one is kept. No step may be under way. */
+	async withAverage<T>(work: () => Promise<T>): Promise<T> {
+		if (!this.averages) return await work();
+		const { session } = this;
+		const names = [...session.parameters.keys()];
+		const weights = names.map((name) => session.readParameter(name));
+		for (const name of names) session.writeParameter(name, session.readOptimizer(name, averageIndex));
+		try {
+			return await work();
+		} finally {
+			names.forEach((name, i) => session.writeParameter(name, weights[i]));
+		}
 	}
 
 	/** Forward, backward, clip, update. */
@@ -126,7 +147,7 @@ export class Learner {
 		if (update) {
 			updates.push(
 				session.program(`optimizer ${slices}`, (layout) =>
-					optimizerProgram(session.layout, slices, options.optimizer.clip, layout),
+					optimizerProgram(session.layout, slices, options.optimizer, layout),
 				),
 			);
 			session.writeShared("hyper", hyperparameters(options.optimizer, learningRate, step));

@@ -1,6 +1,6 @@
-/** The update of the weights as a program: sum the slices' gradients, clip by global norm, Adam or AdamW. */
+/** The update of the weights as a program: sum the slices' gradients, clip by global norm, Adam or AdamW, the weights' moving average. */
 import { Graph } from "../engine/graph.ts";
-import { adam, clipFactor, columnSum, sliceColumns, squareSum } from "../engine/ops/index.ts";
+import { adam, clipFactor, columnSum, movingAverage, sliceColumns, squareSum } from "../engine/ops/index.ts";
 import { type Layout, plan } from "../engine/plan.ts";
 import type { Program } from "../engine/program.ts";
 import type { ParameterLayout } from "../engine/session.ts";
@@ -13,20 +13,33 @@ export interface OptimizerConfig {
 	readonly weightDecay: number;
 	/** Largest global norm of the gradient; 0: no clipping. */
 	readonly clip: number;
+	/** Decay rate of an exponential moving average of the weights; 0 or absent: none is kept. */
+	readonly ema?: number;
 }
+
+/** Place of the moving average among the optimiser's tensors, behind Adam's moments. */
+export const averageIndex = 2;
 
 /** The shared scalars of a step, 1 x 8, as op `adam` reads them. @param step 1 for the first */
 export function hyperparameters(
-	{ kind, betas, epsilon, weightDecay }: OptimizerConfig,
+	{ kind, betas, epsilon, weightDecay, ema = 0 }: OptimizerConfig,
 	learningRate: number,
 	step: number,
 ): Float32Array {
 	const corrections = betas.map((beta) => 1 - beta ** step);
-	return Float32Array.of(learningRate, ...betas, epsilon, ...corrections, kind === "adamw" ? weightDecay : 0, 0);
+	// Early on the average reaches back over about a ninth of the steps so far: the first weights are no part of a mean worth having.
+	const averageRate = 1 - Math.min(ema, (1 + step) / (10 + step));
+	const decay = kind === "adamw" ? weightDecay : 0;
+	return Float32Array.of(learningRate, ...betas, epsilon, ...corrections, decay, averageRate);
 }
 
 /** Output `norm`, 1 x 2: the factor applied by clipping and the global norm of the gradient before it. */
-export function optimizerProgram(parameters: ParameterLayout, slices: number, clip: number, layout: Layout): Program {
+export function optimizerProgram(
+	parameters: ParameterLayout,
+	slices: number,
+	{ clip, ema = 0 }: Pick<OptimizerConfig, "clip" | "ema">,
+	layout: Layout,
+): Program {
 	const g = new Graph();
 	const { words, decayWords } = parameters;
 	const perSlice = g.buffer("gradients", "slices", 0, [slices, words]);
@@ -44,6 +57,10 @@ export function optimizerProgram(parameters: ParameterLayout, slices: number, cl
 			g.buffer(`moment ${index}`, "optimizer", index * words + start, [1, end - start]),
 		);
 		adam(g, weights, sliceColumns(g, gradient, start, end), moments[0], moments[1], hyper, norm, { decay });
+	}
+	if (ema > 0) {
+		const average = g.buffer("average", "optimizer", averageIndex * words, [1, words]);
+		movingAverage(g, average, g.buffer("weights", "parameters", 0, [1, words]), hyper);
 	}
 	return plan(g, { kind: "update", layout, outputs: new Map([["norm", norm]]) });
 }

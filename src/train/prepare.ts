@@ -184,9 +184,9 @@ export function modelConfig(
 
 /** The part of a configuration that a `Learner` takes. */
 export function learnerOptions({ train }: Config): LearnerOptions {
-	const { optimizer, betas, epsilon, weightDecay, clip, slices, recompute, memory } = train;
+	const { optimizer, betas, epsilon, weightDecay, clip, ema, slices, recompute, memory } = train;
 	return {
-		optimizer: { kind: optimizer, betas: [betas[0], betas[1]], epsilon, weightDecay, clip },
+		optimizer: { kind: optimizer, betas: [betas[0], betas[1]], epsilon, weightDecay, clip, ema },
 		slices,
 		recompute: recompute === "off" ? 0 : recompute,
 		memory: memory * 1e6,

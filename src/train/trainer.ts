@@ -8,7 +8,7 @@ import { createModel, describeModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
 import { Account } from "./account.ts";
 import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts";
-import type { Checkpoint, TrainState, Weight } from "./checkpoint.ts";
+import type { Checkpoint, TrainState } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
 import { Curriculum } from "./curriculum.ts";
 import { allFinite, diagnose, hasDiverged, unsoundWeight } from "./diagnosis.ts";
@@ -19,7 +19,7 @@ import { learnerOptions, modelConfig, openSubject, runtimeOptions, type Subject 
 import { startRun } from "./resume.ts";
 import type { RunFolder } from "./run.ts";
 import { drawWindow, Schedule } from "./schedule.ts";
-import { loadMoments, loadWeights, moments } from "./weights.ts";
+import { restoreWeights, savedWeights } from "./weights.ts";
 
 /** Whom to tell, and when to stop. */
 export interface TrainOptions {
@@ -123,8 +123,7 @@ class Trainer {
 			this.#learner.initialize(this.#config.seed);
 			return;
 		}
-		loadWeights(session, this.#learner.model, checkpoint.tensors, this.#run.path);
-		loadMoments(session, this.#learner.model, checkpoint.optimizer, this.#run.path);
+		restoreWeights(this.#learner, checkpoint, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
 		this.#account = new Account(this.#learner.model.config, session.runtime, costs);
 		this.#spent = this.#begun = { steps: step, tokens, flops, seconds };
@@ -261,9 +260,12 @@ class Trainer {
 		return { step, noise, batch: this.#subject.trainBatch(seed, step, train.batch * train.accumulate, noise) };
 	}
 
-	/** Evaluate the present weights, unless that was just done. */
+	/** Evaluate the present model (the weights, or their moving average), unless that was just done. */
 	async #evaluate(): Promise<void> {
-		if (this.#evaluation) return;
+		if (!this.#evaluation) await this.#learner.withAverage(() => this.#evaluateModel());
+	}
+
+	async #evaluateModel(): Promise<void> {
 		const { batch, evaluateBatches } = this.#config.train;
 		const { batches, length } = this.#subject.evaluationBatches(batch, evaluateBatches, this.#curriculum.noise);
 		const evaluation = await evaluate(
@@ -334,16 +336,9 @@ class Trainer {
 		const validationLoss = this.#evaluation?.loss ?? null;
 		if (this.#saved.step === steps && (validationLoss === null || this.#saved.validationLoss !== null)) return;
 		if (this.#losses.length > 0) this.#record();
-		const { session, model } = this.#learner;
-		const tensors = new Map<string, Weight>();
-		const optimizer = new Map<string, Weight>();
-		for (const { name, fileShape: shape } of model.parameters) {
-			const data = session.readParameter(name);
+		const { tensors, optimizer } = savedWeights(this.#learner);
+		for (const [name, { data }] of tensors) {
 			if (!allFinite(data)) throw unsoundWeight(name, steps, this.#config.train.learningRate);
-			tensors.set(name, { shape, data });
-			moments.forEach((moment, index) =>
-				optimizer.set(`${moment}.${name}`, { shape, data: session.readMoment(name, index) }),
-			);
 		}
 		const state: TrainState = {
 			step: steps,

@@ -65,9 +65,9 @@ const common = [
 ];
 
 const subjects = {
-	"text, random windows, cosine": [
+	"text, random windows, cosine, averaged": [
 		...["--data.path", "text.txt", "--data.length", "64", "--model.window", "4..8"],
-		...["--train.schedule", "cosine", "--train.warmup", "10"],
+		...["--train.schedule", "cosine", "--train.warmup", "10", "--train.ema", "0.9"],
 	],
 	"copy, curriculum, recall schedule": [
 		...["--data.task", "copy", "--data.noise", "64", "--model.variant", "accumulate", "--model.window", "8"],
@@ -152,7 +152,7 @@ describe.each(Object.entries(subjects))("%s", (name, flags) => {
 
 test("Ctrl-C saves and ends with 130; going on gives the weights of an undisturbed run", async () => {
 	const path = join(folder, "stopped");
-	const flags = [...subjects["text, random windows, cosine"], ...common, "--resume", "auto", "--run", path];
+	const flags = [...subjects["text, random windows, cosine, averaged"], ...common, "--resume", "auto", "--run", path];
 	const life = async () => {
 		while (progress(path) === 0) await pause(2);
 	};

@@ -22,7 +22,7 @@ import { correctOp, crossEntropyGradOp, crossEntropyOp, softmaxOp } from "./loss
 import { matmulOp } from "./matmul.ts";
 import { minGruGradOp, minGruOp } from "./min-gru.ts";
 import { layerNormGradOp, layerNormOp, layerNormWeightGradOp } from "./norm.ts";
-import { adamOp, clipFactorOp, squareSumOp } from "./optimizer.ts";
+import { adamOp, clipFactorOp, movingAverageOp, squareSumOp } from "./optimizer.ts";
 import { broadcastOp, columnSumOp, sumOp } from "./reduce.ts";
 import { concatColumnsOp, concatRowsOp, sliceColumnsOp, sliceRowsOp } from "./views.ts";
 
@@ -35,7 +35,7 @@ export { correct, crossEntropy, softmax } from "./loss.ts";
 export { activations, matmul } from "./matmul.ts";
 export { minGru } from "./min-gru.ts";
 export { layerNorm } from "./norm.ts";
-export { adam, clipFactor, hyperWords, squareSum } from "./optimizer.ts";
+export { adam, clipFactor, hyperWords, movingAverage, squareSum } from "./optimizer.ts";
 export { broadcast, columnSum, sum } from "./reduce.ts";
 export { concatColumns, concatRows, sliceColumns, sliceRows } from "./views.ts";
 
@@ -80,6 +80,7 @@ export const ops: readonly OpDefinition[] = [
 	squareSumOp,
 	clipFactorOp,
 	adamOp,
+	movingAverageOp,
 	sliceRowsOp,
 	sliceColumnsOp,
 	concatRowsOp,

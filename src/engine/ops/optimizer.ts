@@ -1,4 +1,4 @@
-/** The optimiser's step over flat buffers: norm of the gradient, clipping, Adam and AdamW. For update programs. */
+/** The optimiser's step over flat buffers: norm of the gradient, clipping, Adam and AdamW, the weights' moving average. For update programs. */
 import {
 	define,
 	expect,
@@ -96,10 +96,11 @@ export const hyperWords = {
 	correction1: 4,
 	correction2: 5,
 	decay: 6,
+	averageRate: 7,
 	size: 8,
 } as const;
 
-const hyperCase = [1e-2, 0.9, 0.95, 1e-8, 1 - 0.9 ** 3, 1 - 0.95 ** 3, 0.1, 0];
+const hyperCase = [1e-2, 0.9, 0.95, 1e-8, 1 - 0.9 ** 3, 1 - 0.95 ** 3, 0.1, 0.3];
 
 function adamCase(n: number, decay: number): OpCase {
 	const row: Shape = [1, n];
@@ -161,6 +162,44 @@ export const adamOp = define({
 	cases: [adamCase(1, 0), adamCase(37, 1), adamCase(130, 0), adamCase(66, 0.5)],
 });
 
+export const movingAverageOp = define({
+	name: "movingAverage",
+	formula: "average += (p - average) averageRate",
+	inputs: ["average", "p", "hyper"],
+	outputs: ["average"],
+	attributes: {},
+	shape: ([average, p, hyper]) => {
+		const [rows, cols] = shapeOf(average);
+		expect(rows === 1, "movingAverage", "average of one row", `${rows} x ${cols}`);
+		expectShape("movingAverage", "p", p, 1, cols);
+		expectShape("movingAverage", "hyper", hyper, 1, hyperWords.size);
+		return [f32(1, cols)];
+	},
+	flops: ([average]) => 3 * size(average),
+	reference: (call) => {
+		const {
+			inputs: [average, p, hyper],
+			outputs: [averageNew],
+		} = operands<[Matrix, Matrix, Matrix], [Matrix]>(call);
+		const rate = get(hyper, 0, hyperWords.averageRate);
+		for (let c = 0; c < average.cols; c++) {
+			const value = get(average, 0, c);
+			set(averageNew, 0, c, value + (get(p, 0, c) - value) * rate);
+		}
+	},
+	updates: [[0, 0]],
+	parts: ([average]) => (average as Shape)[1],
+	cases: [1, 37, 130].map((n) => ({
+		name: `${n} words`,
+		inputs: [
+			[1, n],
+			[1, n],
+			[1, hyperWords.size],
+		],
+		fill: (index: number, i: number) => (index === 2 ? hyperCase[i] : undefined),
+	})),
+});
+
 /** Sums of squares of `parts` equal chunks of x (1 x n): 1 x parts. */
 export function squareSum(g: Graph, x: Tensor, parts: number): Tensor {
 	return g.apply(squareSumOp, [x], { parts })[0];
@@ -191,4 +230,9 @@ export function adam(
 ): { p: Tensor; m: Tensor; v: Tensor } {
 	const outputs = g.apply(adamOp, [p, gradient, m, v, hyper, clip], { decay });
 	return { p: outputs[0], m: outputs[1], v: outputs[2] };
+}
+
+/** Moves `average` (1 x n, in place) towards p by the share averageRate of `hyper` (1 x 8, see hyperWords). */
+export function movingAverage(g: Graph, average: Tensor, p: Tensor, hyper: Tensor): Tensor {
+	return g.apply(movingAverageOp, [average, p, hyper])[0];
 }

@@ -110,6 +110,12 @@ extern "C" __global__ void clipFactor(const float* partials, int count, float* y
     y[1] = norm;
 }
 
+extern "C" __global__ void movingAverage(float* average, const float* p, const float* hyper, int n)
+{
+    float rate = hyper[7];
+    for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) average[i] += (p[i] - average[i]) * rate;
+}
+
 // Four weights at a time where all that is read of them begins at a multiple of 16 bytes.
 extern "C" __global__ void adam(float* p, const float* g, float* m, float* v, const float* hyper, const float* clip, int n, float decay,
     int wide)

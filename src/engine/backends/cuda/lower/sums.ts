@@ -140,4 +140,10 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 		const args = [...inputs.map(pointer), int(count), float(attributes.decay), int(wide ? 1 : 0)];
 		return [strided("sums", "adam", Math.ceil(count / (wide ? 4 : 1)), args, instruction, context)];
 	},
+	movingAverage: (instruction, context) => {
+		const { cols } = operand(instruction.inputs, 0);
+		return [
+			strided("sums", "movingAverage", cols, [...instruction.inputs.map(pointer), int(cols)], instruction, context),
+		];
+	},
 };
