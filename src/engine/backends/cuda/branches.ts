@@ -22,9 +22,12 @@ export class Branches {
 	}
 
 	/**
-	 * Capture commands 0, 1, .. of a program. @param dependencies those that each must wait for @param put puts one on the stream
+	 * Capture commands 0, 1, .. of a program. @param dependencies those that each must wait for @param put puts one on the stream, told what it waits for
 	 */
-	capture(dependencies: readonly (readonly number[])[], put: (command: number) => void): void {
+	capture(
+		dependencies: readonly (readonly number[])[],
+		put: (command: number, needed: readonly number[]) => void,
+	): void {
 		const start = this.#tail();
 		const tails: Nodes[] = [];
 		const followed = new Uint8Array(dependencies.length);
@@ -32,7 +35,7 @@ export class Branches {
 			const next = i > 0 && needed.length === 1 && needed[0] === i - 1;
 			if (!next) this.#follow(needed.length === 0 ? start : needed.flatMap((each) => tails[each]));
 			for (const each of needed) followed[each] = 1;
-			put(i);
+			put(i, needed);
 			tails.push(this.#tail());
 		});
 		const ends = tails.filter((_, i) => followed[i] === 0);

@@ -49,9 +49,7 @@ export const driverPrototypes: Prototypes = {
 	cuModuleUnload: "void*",
 	cuModuleGetFunction: "void*, void*, const char*",
 	cuFuncSetAttribute: "void*, int, int",
-	cuLaunchKernel: "void*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, void*, void*, void*",
-	cuLaunchCooperativeKernel:
-		"void*, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, uint32_t, void*, void*",
+	cuLaunchKernelEx: "void*, void*, void*, void*",
 	cuGetErrorName: "int, void*",
 	cuGetErrorString: "int, void*",
 };
@@ -72,6 +70,7 @@ export const cuda = {
 	eventRecordExternal: 1,
 	captureThreadLocal: 1,
 	setCaptureDependencies: 1,
+	launchProgrammaticSerialization: 6,
 } as const;
 
 /** A failed call of the driver, NVRTC or cuBLASLt. `lost`: nothing more can be done in this context. */
@@ -182,6 +181,8 @@ export interface Device {
 	readonly memoryBytes: number;
 	/** 13000 for 13.0 */
 	readonly driverVersion: number;
+	/** May a launch, in a graph too, be on the device before those it follows have ended? */
+	readonly launchesEarly: boolean;
 	readonly context: bigint;
 }
 
@@ -196,13 +197,15 @@ export function openDevice(driver: Driver): Device {
 	driver.call("cuCtxSetCurrent", "context", context);
 	const major = attribute(cuda.attributeMajor);
 	const minor = attribute(cuda.attributeMinor);
+	const driverVersion = driver.number("cuDriverGetVersion", "driver");
 	return {
 		name: new TextDecoder().decode(name.subarray(0, name.indexOf(0))),
 		architecture: `sm_${major}${minor}${major >= 9 ? "a" : ""}`,
 		multiprocessors: attribute(cuda.attributeMultiprocessors),
 		sharedMemory: attribute(cuda.attributeSharedMemoryOptIn),
 		memoryBytes: driver.memory().total,
-		driverVersion: driver.number("cuDriverGetVersion", "driver"),
+		driverVersion,
+		launchesEarly: major >= 9 && driverVersion >= 12030,
 		context,
 	};
 }

@@ -1,6 +1,6 @@
 /** Commands put on a stream: addresses resolved, arguments laid out as the kernels' parameters. Works alike in a capture. */
 import type { Products } from "./cublaslt.ts";
-import type { Driver } from "./driver.ts";
+import { cuda, type Driver } from "./driver.ts";
 import type { Kernels } from "./kernels.ts";
 import type { Argument, Command, DeviceOperand, Fill, Launch, Product } from "./lower-types.ts";
 import type { DeviceMemory, Frame } from "./memory.ts";
@@ -8,6 +8,9 @@ import type { DeviceMemory, Frame } from "./memory.ts";
 /** Bytes and number of the parameters of one kernel at most. */
 const argumentBytes = 4096;
 const argumentCount = 256;
+/** Bytes of CUlaunchConfig, rounded up, and of its one CUlaunchAttribute behind it. */
+const configBytes = 64;
+const attributeBytes = 72;
 
 export class Launcher {
 	readonly #driver: Driver;
@@ -18,6 +21,7 @@ export class Launcher {
 	readonly #values: DataView;
 	readonly #address: bigint;
 	readonly #pointers: BigUint64Array;
+	readonly #config: { readonly address: bigint; readonly view: DataView };
 	/** Wait after every command and say which one failed; slow. */
 	readonly #check: boolean;
 
@@ -33,29 +37,36 @@ export class Launcher {
 		this.#products = parts.products;
 		this.#stream = stream;
 		this.#check = check;
-		const { address, buffer } = driver.libraries.allocate(argumentBytes + 8 * argumentCount);
+		const before = argumentBytes + 8 * argumentCount;
+		const { address, buffer } = driver.libraries.allocate(before + configBytes + attributeBytes);
+		this.#config = { address: address + BigInt(before), view: new DataView(buffer, before) };
 		this.#address = address;
 		this.#values = new DataView(buffer, 0, argumentBytes);
 		this.#pointers = new BigUint64Array(buffer, argumentBytes, argumentCount);
 	}
 
-	issue(command: Command, frame: Frame): void {
-		if (command.kind === "kernel") this.#launch(command, frame);
+	/** @param early a kernel may be on the device before those it follows have ended: it waits for them itself */
+	issue(command: Command, frame: Frame, early = false): void {
+		if (command.kind === "kernel") this.#launch(command, frame, early);
 		else if (command.kind === "product") this.#product(command, frame);
 		else this.#zero(command, frame);
 		if (this.#check) this.#memory.synchronize(what(command));
 	}
 
-	#launch(launch: Launch, frame: Frame): void {
+	#launch(launch: Launch, frame: Frame, early: boolean): void {
 		if (launch.grid.some((size) => size === 0)) return;
 		const fn = this.#kernels.function(launch);
 		this.#layOut(launch, frame);
-		const sizes = [...launch.grid, ...launch.block, launch.shared];
-		if (launch.cooperative) {
-			this.#driver.call("cuLaunchCooperativeKernel", what(launch), fn, ...sizes, this.#stream, this.#pointers);
-		} else {
-			this.#driver.call("cuLaunchKernel", what(launch), fn, ...sizes, this.#stream, this.#pointers, null);
-		}
+		const { address, view } = this.#config;
+		[...launch.grid, ...launch.block, launch.shared].forEach((size, i) => {
+			view.setUint32(4 * i, size, true);
+		});
+		view.setBigUint64(32, this.#stream, true);
+		view.setBigUint64(40, address + BigInt(configBytes), true);
+		view.setUint32(48, early ? 1 : 0, true);
+		view.setUint32(configBytes, cuda.launchProgrammaticSerialization, true);
+		view.setInt32(configBytes + 8, 1, true);
+		this.#driver.call("cuLaunchKernelEx", what(launch), address, fn, this.#pointers, null);
 	}
 
 	#product(product: Product, frame: Frame): void {

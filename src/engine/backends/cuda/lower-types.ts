@@ -61,8 +61,6 @@ export interface Launch {
 	readonly block: Dimensions;
 	/** Dynamic shared memory in bytes; above 48 KiB the runtime asks the driver for it. */
 	readonly shared: number;
-	/** All blocks resident at once, so that they may wait for one another. */
-	readonly cooperative?: boolean;
 	readonly args: readonly Argument[];
 	/** Op and place in the model, for messages. */
 	readonly label: string;

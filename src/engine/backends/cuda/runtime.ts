@@ -339,13 +339,15 @@ export class CudaRuntime implements Runtime {
 
 	/** The commands of a job, one by one; `after` is told of each, and once before the first. Captured, they are in `branches`. */
 	#issue(job: Job, { cast, after, branches, times = 1 }: Issue): void {
-		const issue = (command: Command, frame: Frame) => {
-			for (let i = 0; i < times; i++) this.#launcher.issue(command, frame);
+		const issue = (command: Command, frame: Frame, early = false) => {
+			for (let i = 0; i < times; i++) this.#launcher.issue(command, frame, early);
 			after?.(command);
 		};
 		const issueProgram = (handle: ProgramHandle, bases: Frame["bases"], firstSequence: number) => {
 			const { lowered, constants } = this.#loaded(handle);
-			const put = (i: number) => issue(lowered.commands[i], { constants, bases, firstSequence });
+			const frame = { constants, bases, firstSequence };
+			const put = (i: number, after: readonly number[] = []) =>
+				issue(lowered.commands[i], frame, this.#mayBeEarly(after.map((each) => lowered.commands[each])));
 			if (branches && lowered.dependencies && !after) branches.capture(lowered.dependencies, put);
 			else lowered.commands.forEach((_, i) => put(i));
 		};
@@ -361,6 +363,11 @@ export class CudaRuntime implements Runtime {
 		}
 		for (const batch of job.microBatches) issueProgram(batch.program, basesOf(batch, job), batch.firstSequence);
 		for (const { program, stateOffset } of job.updates) issueProgram(program, { state: stateOffset }, 0);
+	}
+
+	/** May a kernel be on the device before these have ended? A kernel can wait for kernels only. */
+	#mayBeEarly(after: readonly Command[]): boolean {
+		return this.device.launchesEarly && after.length > 0 && after.every(({ kind }) => kind !== "zero");
 	}
 
 	/** Poll: the wait of a step is short, and the event loop stays free. */

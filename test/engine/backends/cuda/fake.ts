@@ -8,7 +8,7 @@ type Bytes = Uint8Array<ArrayBuffer>;
 
 /** Names of calls that do work on a stream: recorded instead while it captures. */
 const streamed =
-	/^(cuMemcpy\w+Async|cuMemset\w+Async|cuLaunchKernel|cuLaunchCooperativeKernel|cublasLtMatmul|cuEventRecord|cuEventRecordWithFlags)$/;
+	/^(cuMemcpy\w+Async|cuMemset\w+Async|cuLaunchKernelEx|cublasLtMatmul|cuEventRecord|cuEventRecordWithFlags)$/;
 
 export class FakeDevice {
 	/** Every call by name, in order; those on a stream also when a graph replays them, as "replay NAME". */
@@ -19,6 +19,8 @@ export class FakeDevice {
 	readonly failures = new Map<string, number[]>();
 	/** Files that were compiled, with their options. */
 	readonly compiled: { name: string; options: string[] }[] = [];
+	/** Of every launch: may it be on the device before those it follows have ended? */
+	readonly early: boolean[] = [];
 	totalBytes = 1 << 30;
 	readonly #blocks = new Map<bigint, Bytes>();
 	readonly #handles: unknown[] = [null];
@@ -144,7 +146,7 @@ export class FakeDevice {
 		if (this.#capture && /^cu(MemAlloc|MemFree|StreamSynchronize|ModuleLoadData)$/.test(name)) return 900;
 		if (!this.#capture || !streamed.test(name)) return fn(...values) ?? 0;
 		// Arguments of kernels are copied when they are captured.
-		const pinned = /^cuLaunch.*Kernel$/.test(name) ? launchOf(this, values) : () => fn(...values);
+		const pinned = name === "cuLaunchKernelEx" ? launchOf(this, values) : () => fn(...values);
 		const work = () => {
 			this.calls.push(`replay ${name}`);
 			pinned();
@@ -175,11 +177,12 @@ function anyOrder(nodes: readonly FakeNode[]): FakeNode[] {
 }
 
 function launchOf(device: FakeDevice, values: unknown[]): () => void {
-	const [fn, ...sizes] = values.slice(0, 8);
-	const pointers = values[9] as BigUint64Array;
+	const [config, fn, pointers] = values as [bigint, bigint, BigUint64Array];
+	device.early.push(new DataView(device.bytes(config, 56).slice().buffer).getUint32(48, true) === 1);
+	const sizes = [...new Uint32Array(device.bytes(config, 28).slice().buffer)];
 	const views = [...pointers].filter((pointer) => pointer !== 0n).map((pointer) => device.bytes(pointer, 24).slice());
 	const parameters = views.map(({ buffer }) => new DataView(buffer));
-	return () => device.launch(fn, parameters, sizes as number[]);
+	return () => device.launch(fn, parameters, sizes);
 }
 
 const hostBytes = (device: FakeDevice, place: unknown, length: number): Uint8Array => {
@@ -254,8 +257,7 @@ function driverFunctions(device: FakeDevice): Record<string, Foreign> {
 		cuModuleLoadData: make,
 		cuModuleGetFunction: (slot, _module, name) =>
 			device.kernels[name as string] ? put(slot, device.handle({ name })) : 500,
-		cuLaunchKernel: (...values) => launchOf(device, values)() as undefined,
-		cuLaunchCooperativeKernel: (...values) => launchOf(device, values)() as undefined,
+		cuLaunchKernelEx: (...values) => launchOf(device, values)() as undefined,
 		cuGetErrorName: (result, slot) => put(slot, device.handle(`ERROR_${result}`)),
 		cuGetErrorString: (_result, slot) => put(slot, device.handle("in words")),
 	};

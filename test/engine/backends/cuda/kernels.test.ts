@@ -1,4 +1,5 @@
 /** The CUDA kernels themselves, compiled for a processor (emulator/), held to the ops' references and, in training, to the golden cases. */
+import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { ReferenceRuntime } from "../../../../src/engine/backends/reference.ts";
@@ -8,6 +9,16 @@ import { compare } from "../../conform.ts";
 import { compilerHere, emulatedRuntime } from "./emulator/device.ts";
 
 const golden = fileURLToPath(new URL("../../../fixtures/golden", import.meta.url));
+
+test("every kernel waits for the launches before it first of all", () => {
+	const folder = new URL("../../../../src/engine/backends/cuda/kernels/", import.meta.url);
+	for (const file of readdirSync(folder).filter((name) => name.endsWith(".cu"))) {
+		const text = readFileSync(new URL(file, folder), "utf8");
+		for (const [, rest] of text.matchAll(/extern "C" __global__ ([\s\S]*?;)/g)) {
+			expect(rest, file).toMatch(/\)\s*\{\s*waitForLaunchesBefore\(\);$/);
+		}
+	}
+});
 
 describe.skipIf(!compilerHere)("emulated kernels (skipped where there is no g++)", { timeout: 120_000 }, () => {
 	const runtime = emulatedRuntime();

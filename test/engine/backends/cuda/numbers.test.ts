@@ -20,6 +20,7 @@ const names: Record<keyof typeof cuda, string> = {
 	eventRecordExternal: "CU_EVENT_RECORD_EXTERNAL",
 	captureThreadLocal: "CU_STREAM_CAPTURE_MODE_THREAD_LOCAL",
 	setCaptureDependencies: "CU_STREAM_SET_CAPTURE_DEPENDENCIES",
+	launchProgrammaticSerialization: "CU_LAUNCH_ATTRIBUTE_PROGRAMMATIC_STREAM_SERIALIZATION",
 };
 
 test.skipIf(!existsSync(path))(`cuda.h${existsSync(path) ? "" : " (skipped: no CUDA toolkit here)"}`, () => {

@@ -3,7 +3,13 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import type { DeviceOperand, Launch, Lowered, Product } from "../../../../src/engine/backends/cuda/lower-types.ts";
+import type {
+	DeviceOperand,
+	Fill,
+	Launch,
+	Lowered,
+	Product,
+} from "../../../../src/engine/backends/cuda/lower-types.ts";
 import { CudaRuntime } from "../../../../src/engine/backends/cuda/runtime.ts";
 import type { Space } from "../../../../src/engine/op.ts";
 import type { Job, Program } from "../../../../src/engine/program.ts";
@@ -86,10 +92,23 @@ describe("jobs", () => {
 			await runtime.run(job(step));
 			expect([...readAll(runtime, "outputs", 6)]).toEqual([11 * step, 20 + step, 0, 30 + step, 40 + step, 0]);
 		}
-		expect(device.count("cuLaunchKernel")).toBe(2);
+		expect(device.count("cuLaunchKernelEx")).toBe(2);
 		expect(device.count("cuStreamBeginCapture")).toBe(1);
 		expect(device.count("cuGraphLaunch")).toBe(3);
 		expect(runtime.lastCapture?.nodes).toBe(2); // zero the gradients, the kernel
+	});
+
+	test("a kernel of a graph that follows kernels and products alone is launched before they have ended", async () => {
+		const device = new FakeDevice({ addStep });
+		const chain = (from: number) =>
+			launch("addStep", [matrix("outputs", from, 1, 2), matrix("outputs", from + 2, 1, 2)]);
+		const zero: Fill = { kind: "zero", operand: matrix("outputs", 8, 1, 2), label: "zero" };
+		const commands = [chain(0), chain(2), zero, chain(4), chain(4)];
+		const runtime = open(device, () => ({ commands, dependencies: [[], [0], [], [1, 2], [1, 3]] }));
+		const handle = runtime.load(program("update", [], { outputWords: 10 }));
+		runtime.reserve("outputs", 10);
+		for (const step of [1, 2]) await runtime.run(updateJob(handle, { step }));
+		expect(device.early).toEqual([...Array(4).fill(false), ...[false, true, false, true]]);
 	});
 
 	test("outputs come along with the job: reading them asks nothing of the device", async () => {
@@ -276,12 +295,12 @@ describe("products", () => {
 		const run = (weightsChanged: boolean) => runtime.runSync(updateJob(handle, { weightsChanged }));
 		const counts = [true, false, false, true].map((changed) => {
 			run(changed);
-			return device.calls.filter((call) => /cuLaunchKernel$/.test(call)).length;
+			return device.calls.filter((call) => /cuLaunchKernelEx$/.test(call)).length;
 		});
 		expect(counts).toEqual([1, 1, 1, 3]); // captured, then replayed
 		runtime.write("parameters", 0, Float32Array.of(3));
 		run(false);
-		expect(device.count("replay cuLaunchKernel")).toBe(2);
+		expect(device.count("replay cuLaunchKernelEx")).toBe(2);
 	});
 });
 
@@ -335,11 +354,11 @@ describe("kernels", () => {
 describe("errors", () => {
 	test("a launch that fails names kernel, place and shapes", async () => {
 		const device = new FakeDevice({ addStep });
-		device.failures.set("cuLaunchKernel", [701]);
+		device.failures.set("cuLaunchKernelEx", [701]);
 		const { runtime, job } = prepared(device);
 		const error = await runtime.run(job(1)).catch((caught) => caught);
 		expect(error.message).toContain("addStep of layer 1: addStep<<<1x1x1, 32x1x1>>> (2, 2) (2, 2)");
-		expect(error.message).toContain("cuLaunchKernel answered ERROR_701 (701), in words");
+		expect(error.message).toContain("cuLaunchKernelEx answered ERROR_701 (701), in words");
 		expect(error).toMatchObject({ code: "cuda-failed", lost: true });
 	});
 
@@ -359,7 +378,7 @@ describe("errors", () => {
 		const device = new FakeDevice({ addStep });
 		const { runtime, job } = prepared(device);
 		await runtime.run(job(1));
-		device.failures.set("cuLaunchKernel", [719]);
+		device.failures.set("cuLaunchKernelEx", [719]);
 		await expect(runtime.run(job(2))).rejects.toThrow("719");
 		expect(device.count("cuStreamEndCapture")).toBe(1);
 		await runtime.run(job(3));

@@ -260,6 +260,7 @@ __device__ __forceinline__ void advance(Running& run, float (&s)[4][4], float (&
 extern "C" __global__ void __launch_bounds__(128) attention(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int only,
     int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     int top = ((at.n + 15) / 16 - 1 - (int)(blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5))) * 16;
@@ -410,6 +411,7 @@ __device__ __forceinline__ void storeKeys(
 extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dq, Matrix copy,
     int only, float* log, float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     int top = ((at.n + 15) / 16 - 1 - (int)(blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5))) * 16;
@@ -423,6 +425,7 @@ extern "C" __global__ void __launch_bounds__(128) attentionGradQueries(Matrix q,
 extern "C" __global__ void __launch_bounds__(128) attentionGradKeys(Matrix q, Matrix kv, Matrix prefix, Matrix dout, Matrix dkv, Matrix copy, int only,
     Matrix dprefix, const float* log, const float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Head at = headOf(q, prefix, blockIdx.x, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     int top = (blockIdx.y * (blockDim.x >> 5) + (threadIdx.x >> 5)) * 16;

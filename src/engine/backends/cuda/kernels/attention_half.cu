@@ -208,6 +208,7 @@ __device__ __forceinline__ void store(const Result& to, int row, int column, con
 extern "C" __global__ void __launch_bounds__(128) attentionHalf(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int windows,
     float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     DYNAMIC_SHARED(Half, shared);
     const Head at = headOf(q);
     // Only where a warp is alone with its window are there several of them in a block.
@@ -321,6 +322,7 @@ extern "C" __global__ void __launch_bounds__(32 * WARPS) attentionHalfGrad(Matri
     Matrix queriesCopy, Matrix dkv, Matrix keysCopy, Matrix dprefix, Matrix prefixCopy, Matrix added, float p, int id, int sequences,
     const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     DYNAMIC_SHARED(Half, shared);
     const Head at = headOf(q);
     const JobState state = *job;

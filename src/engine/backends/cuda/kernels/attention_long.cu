@@ -171,6 +171,7 @@ __device__ __forceinline__ void pack(unsigned (&to)[4], const float (&left)[4], 
 extern "C" __global__ void __launch_bounds__(128) attentionLong(Matrix q, Matrix keys, Matrix values, Matrix o, Matrix copy, Matrix kept,
     float* log, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Head at = headOf(q, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     DYNAMIC_SHARED(Half, shared);
@@ -256,6 +257,7 @@ extern "C" __global__ void __launch_bounds__(128) attentionLong(Matrix q, Matrix
 // mean[unit n + i] = sum over the head's columns of do times o. A warp per row and head.
 extern "C" __global__ void attentionMeans(Matrix dout, Matrix kept, float* mean, int windows, int heads)
 {
+    waitForLaunchesBefore();
     int n = dout.rows / windows, lane = threadIdx.x & 31;
     long long which = blockIdx.x * (long long)(blockDim.x >> 5) + (threadIdx.x >> 5);
     if (which >= (long long)dout.rows * heads) return;
@@ -273,6 +275,7 @@ extern "C" __global__ void attentionMeans(Matrix dout, Matrix kept, float* mean,
 extern "C" __global__ void __launch_bounds__(128) attentionLongQueries(Matrix q, Matrix keys, Matrix values, Matrix dout, Matrix dq, Matrix copy,
     const float* log, const float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Head at = headOf(q, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     DYNAMIC_SHARED(Half, shared);
@@ -333,6 +336,7 @@ extern "C" __global__ void __launch_bounds__(128) attentionLongQueries(Matrix q,
 extern "C" __global__ void __launch_bounds__(128) attentionLongKeys(Matrix q, Matrix keys, Matrix values, Matrix dout, Matrix dkv, Matrix copy,
     const float* log, const float* mean, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Head at = headOf(q, windows, heads);
     const Mask mask = maskOf(at, heads, p, id, sequences, job, firstSequence);
     DYNAMIC_SHARED(Half, shared);

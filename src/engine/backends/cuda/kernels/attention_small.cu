@@ -265,6 +265,7 @@ __device__ __forceinline__ void softmax(float* s, float* d, const Dropout& dropo
 extern "C" __global__ void __launch_bounds__(256) attentionSmall(Matrix q, Matrix kv, Matrix prefix, Matrix o, Matrix copy, int only,
     int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
     float *queries = shared, *keys = queries + at.rows * STRIDE, *values = keys + at.columns * STRIDE, *s = values + at.columns * STRIDE;
@@ -292,6 +293,7 @@ extern "C" __global__ void __launch_bounds__(256) attentionSmallGrad(Matrix q, M
     Matrix queriesCopy, int onlyQueries, Matrix dkv, Matrix keysCopy, int onlyKeys, Matrix dprefix, Matrix prefixCopy, int onlyPrefix,
     Matrix added, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     DYNAMIC_SHARED(float, shared);
     const Head at = headOf(q, prefix, windows, heads, sequences, firstSequence);
     float *queries = shared, *douts = queries + at.rows * STRIDE, *keys = douts + at.rows * STRIDE;

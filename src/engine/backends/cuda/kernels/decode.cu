@@ -6,6 +6,7 @@
 
 extern "C" __global__ void __launch_bounds__(32 * WARPS) decodeAttention(Matrix q, Matrix kv, Matrix lengths, Matrix o, int heads)
 {
+    waitForLaunchesBefore();
     __shared__ float tops[WARPS], totals[WARPS], sums[WARPS][32 * MOST];
     int stream = blockIdx.x / heads, head = blockIdx.x - stream * heads, size = q.cols / heads, first = head * size;
     int warp = threadIdx.x >> 5, lane = threadIdx.x & 31;

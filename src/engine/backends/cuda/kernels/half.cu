@@ -3,6 +3,7 @@
 
 extern "C" __global__ void castToHalf(const float* x, unsigned short* y, int n)
 {
+    waitForLaunchesBefore();
     int quads = n >> 2, first = blockIdx.x * blockDim.x + threadIdx.x;
     for (int i = first; i < quads; i += gridDim.x * blockDim.x) storeHalf4(y + 4 * i, ((const float4*)x)[i]);
     int rest = 4 * quads + first;

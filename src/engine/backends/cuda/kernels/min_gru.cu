@@ -14,6 +14,7 @@ __device__ __forceinline__ Sigmoid sigmoid(float x)
 
 extern "C" __global__ void minGru(Matrix gate, Matrix candidate, Matrix initial, Matrix h, int sequences)
 {
+    waitForLaunchesBefore();
     int length = h.rows / sequences;
     int c = blockIdx.x * blockDim.x + threadIdx.x, b = blockIdx.y;
     if (c >= h.cols) return;
@@ -30,6 +31,7 @@ extern "C" __global__ void minGru(Matrix gate, Matrix candidate, Matrix initial,
 extern "C" __global__ void minGruGrad(Matrix dh, Matrix gate, Matrix candidate, Matrix h, Matrix initial, Matrix dGate, Matrix dCandidate,
     Matrix dInitial, int sequences)
 {
+    waitForLaunchesBefore();
     int length = h.rows / sequences;
     int c = blockIdx.x * blockDim.x + threadIdx.x, b = blockIdx.y;
     if (c >= h.cols) return;

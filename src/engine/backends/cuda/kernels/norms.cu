@@ -63,6 +63,7 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
     const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps, float p, int id, int rowsPerSequence, int sequences,
     const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     int r = blockIdx.x * blockDim.y + threadIdx.y, cols = x.cols;
     if (r >= x.rows) return;
     Row values, added, rest, scales, shifts;
@@ -171,6 +172,7 @@ extern "C" __global__ void __launch_bounds__(128, 5 - TURNS) normRowGrad(Matrix 
     Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
     int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     int r = blockIdx.x * blockDim.y + threadIdx.y;
     if (r >= x.rows) return;
     gradOfRow<false>({dy, x, weight, stats, residual, dx, half, only, dropped, droppedHalf, onlyDropped,
@@ -183,6 +185,7 @@ extern "C" __global__ void __launch_bounds__(384) normRowGradSums(Matrix dy, Mat
     Matrix residual, Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id,
     int rowsPerSequence, int sequences, const JobState* job, int firstSequence, Matrix weightParts, Matrix biasParts)
 {
+    waitForLaunchesBefore();
     DYNAMIC_SHARED(float4, sums);
     int quads = x.cols / 4, kinds = biasParts.data ? 2 : 1, first = threadIdx.y * 32 + threadIdx.x, step = 32 * blockDim.y;
     for (int i = first; i < kinds * (int)blockDim.y * quads; i += step) sums[i] = make_float4(0, 0, 0, 0);

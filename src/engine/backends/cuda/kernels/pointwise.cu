@@ -31,6 +31,7 @@ __device__ __forceinline__ float apply(int op, float a, float b, float s, float 
 
 extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g)
 {
+    waitForLaunchesBefore();
     unsigned total = (unsigned)y.rows * y.cols;
     float scalar = s ? *s : 0;
     EACH_PIECE(i, total) {
@@ -45,6 +46,7 @@ extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const f
 extern "C" __global__ void pointwise4(
     Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g, Matrix half, int only)
 {
+    waitForLaunchesBefore();
     unsigned quads = y.cols >> 2, total = y.rows * quads;
     float scalar = s ? *s : 0;
     const float4 none = make_float4(0, 0, 0, 0);
@@ -117,6 +119,7 @@ __device__ __forceinline__ void finish4(const Epilogue& e, int r, int c, float4 
 extern "C" __global__ void epilogue(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half, int only,
     int activation, int accumulate, float p, int id, int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
     unsigned q = (y.cols + 3) / 4, total = y.rows * q, threshold = dropoutThreshold(p);
     float scale = dropoutScale(p);
@@ -141,6 +144,7 @@ extern "C" __global__ void epilogue(Matrix v, const float* bias, Matrix factor, 
 extern "C" __global__ void epilogue4(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half, int only,
     int activation, int accumulate)
 {
+    waitForLaunchesBefore();
     const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
     unsigned quads = y.cols >> 2, total = y.rows * quads;
     EACH_PIECE(i, total) {
@@ -153,6 +157,7 @@ extern "C" __global__ void epilogue4(Matrix v, const float* bias, Matrix factor,
 extern "C" __global__ void epilogue4Dropout(Matrix v, const float* bias, Matrix factor, Matrix residual, Matrix y, Matrix z, Matrix half,
     int only, int activation, int accumulate, float p, int id, int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
 {
+    waitForLaunchesBefore();
     const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
     unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads, threshold = dropoutThreshold(p);
     float scale = dropoutScale(p);
@@ -186,6 +191,7 @@ __device__ __forceinline__ void activateHalves(const uint4* v, const uint4* fact
 
 extern "C" __global__ void epilogueHalves(const uint4* v, const uint4* factor, uint4* y, int eights, int activation)
 {
+    waitForLaunchesBefore();
     switch (activation) {
         case 1: return activateHalves<1>(v, factor, y, eights);
         case 2: return activateHalves<2>(v, factor, y, eights);
@@ -199,6 +205,7 @@ extern "C" __global__ void epilogueHalves(const uint4* v, const uint4* factor, u
 // Rows of f32 as bf16.
 extern "C" __global__ void castRows(Matrix x, Matrix y)
 {
+    waitForLaunchesBefore();
     unsigned total = (unsigned)x.rows * x.cols;
     EACH_PIECE(i, total) {
         int r = i / (unsigned)x.cols, c = i - (unsigned)r * x.cols;
@@ -209,6 +216,7 @@ extern "C" __global__ void castRows(Matrix x, Matrix y)
 // The same, four columns at a time.
 extern "C" __global__ void castRows4(Matrix x, Matrix y)
 {
+    waitForLaunchesBefore();
     unsigned quads = x.cols >> 2, total = x.rows * quads;
     EACH_PIECE(i, total) {
         int r = i / quads, c = (i - r * quads) * 4;
@@ -219,6 +227,7 @@ extern "C" __global__ void castRows4(Matrix x, Matrix y)
 // y[r] = table[ids[r]], words as they are; zeros where there is no such row.
 extern "C" __global__ void gather(Matrix table, Matrix ids, Matrix y)
 {
+    waitForLaunchesBefore();
     unsigned total = (unsigned)y.rows * y.cols;
     EACH_PIECE(i, total) {
         int r = i / (unsigned)y.cols, c = i - (unsigned)r * y.cols;
@@ -230,6 +239,7 @@ extern "C" __global__ void gather(Matrix table, Matrix ids, Matrix y)
 // cache[b L + positions[b]] = x[b]
 extern "C" __global__ void writeRows(Matrix x, Matrix cache, Matrix positions)
 {
+    waitForLaunchesBefore();
     int length = cache.rows / x.rows, total = x.rows * x.cols;
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < total; i += gridDim.x * blockDim.x) {
         int b = i / x.cols, c = i - b * x.cols, at = ((const int*)positions.row(b))[0];

@@ -8,6 +8,7 @@
 extern "C" __global__ void layerNorm(
     Matrix x, const float* weight, const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps)
 {
+    waitForLaunchesBefore();
     EACH_ROW(r, x.rows) {
         const float* from = x.row(r);
         float total = 0, squares = 0;
@@ -29,6 +30,7 @@ extern "C" __global__ void layerNorm(
 extern "C" __global__ void layerNormGrad(
     Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual, Matrix dx, Matrix half, int only)
 {
+    waitForLaunchesBefore();
     EACH_ROW(r, x.rows) {
         const float *from = x.row(r), *grad = dy.row(r);
         float mean = stats.row(r)[0], rstd = stats.row(r)[1], total = 0, products = 0;
@@ -51,6 +53,7 @@ extern "C" __global__ void layerNormGrad(
 
 extern "C" __global__ void softmax(Matrix x, Matrix y)
 {
+    waitForLaunchesBefore();
     EACH_ROW(r, x.rows) {
         const float* from = x.row(r);
         float top = -INFINITE, total = 0;
@@ -86,6 +89,7 @@ struct Exponentials {
 // One pass over the logits, which may be bf16; four at a time where `wide`: columns, rows and place in fours.
 extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nll, Matrix lse, int wide)
 {
+    waitForLaunchesBefore();
     EACH_ROW(r, logits.rows) {
         Exponentials sum = {-INFINITE, 0};
         if (wide && logits.half)
@@ -115,6 +119,7 @@ extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nl
 extern "C" __global__ void crossEntropyGrad(
     Matrix logits, Matrix targets, Matrix lse, Matrix dnll, Matrix dlogits, Matrix half, int only, int wide)
 {
+    waitForLaunchesBefore();
     EACH_ROW(r, logits.rows) {
         int target = ((const int*)targets.row(r))[0];
         bool counts = target >= 0 && target < logits.cols;
@@ -148,6 +153,7 @@ extern "C" __global__ void crossEntropyGrad(
 // 1 where the first largest logit is the target.
 extern "C" __global__ void correct(Matrix logits, Matrix targets, Matrix y)
 {
+    waitForLaunchesBefore();
     EACH_ROW(r, logits.rows) {
         int target = ((const int*)targets.row(r))[0];
         bool counts = target >= 0 && target < logits.cols;

@@ -51,6 +51,7 @@ __device__ __forceinline__ void sumOf(const Matrix& dy, const Matrix& ids, int w
 // A warp has one row of the table. y (chunks x table rows, under one another): blockIdx.y is the chunk.
 extern "C" __global__ void __launch_bounds__(256) scatterAdd(Matrix dy, Matrix ids, Matrix y, int tableRows, int chunkRows, int accumulate)
 {
+    waitForLaunchesBefore();
     int wanted = blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5);
     if (wanted >= tableRows) return;
     int begin = blockIdx.y * chunkRows, end = min(begin + chunkRows, dy.rows);
@@ -61,6 +62,7 @@ extern "C" __global__ void __launch_bounds__(256) scatterAdd(Matrix dy, Matrix i
 // added to.
 extern "C" __global__ void __launch_bounds__(256) scatterAddSparse(Matrix dy, Matrix ids, Matrix y)
 {
+    waitForLaunchesBefore();
     int r = blockIdx.x * (blockDim.x >> 5) + (threadIdx.x >> 5), lane = threadIdx.x & 31;
     int wanted = idOf(ids, r, dy.rows);
     if (wanted < 0 || wanted >= y.rows) return;

@@ -57,11 +57,13 @@ __device__ __forceinline__ void sumColumns(Matrix x, Matrix n, Matrix stats, Mat
 
 extern "C" __global__ void __launch_bounds__(256) columnSums(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
 {
+    waitForLaunchesBefore();
     sumColumns<float>(x, n, stats, y, chunkRows, accumulate);
 }
 
 extern "C" __global__ void __launch_bounds__(256) columnSums4(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
 {
+    waitForLaunchesBefore();
     sumColumns<float4>(x, n, stats, y, chunkRows, accumulate);
 }
 
@@ -75,6 +77,7 @@ __device__ float blockSum(float v)
 // y[block] = sum over the block's share of a, or of a b; one block per share, shares of equal size. Fewer than 2^31 elements.
 extern "C" __global__ void sums(Matrix a, Matrix b, float* y, int accumulate)
 {
+    waitForLaunchesBefore();
     unsigned cols = a.cols, total = a.rows * cols, share = (total + gridDim.x - 1) / gridDim.x;
     unsigned begin = min(blockIdx.x * share, total), end = min(begin + share, total);
     bool whole = a.ld == a.cols && (!b.data || b.ld == b.cols);
@@ -92,6 +95,7 @@ extern "C" __global__ void sums(Matrix a, Matrix b, float* y, int accumulate)
 // partials[p]: squares over columns [n p / parts, n (p + 1) / parts); one block each.
 extern "C" __global__ void squareSum(const float* x, float* partials, int n, int parts)
 {
+    waitForLaunchesBefore();
     long long begin = (long long)n * blockIdx.x / parts, end = (long long)n * (blockIdx.x + 1) / parts;
     float sum = 0;
 #pragma unroll 8
@@ -102,6 +106,7 @@ extern "C" __global__ void squareSum(const float* x, float* partials, int n, int
 
 extern "C" __global__ void clipFactor(const float* partials, int count, float* y, float most)
 {
+    waitForLaunchesBefore();
     double sum = 0;
     for (int i = 0; i < count; i++) sum += partials[i];
     float norm = (float)sqrt(sum);
@@ -112,6 +117,7 @@ extern "C" __global__ void clipFactor(const float* partials, int count, float* y
 
 extern "C" __global__ void movingAverage(float* average, const float* p, const float* hyper, int n)
 {
+    waitForLaunchesBefore();
     float rate = hyper[7];
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) average[i] += (p[i] - average[i]) * rate;
 }
@@ -120,6 +126,7 @@ extern "C" __global__ void movingAverage(float* average, const float* p, const f
 extern "C" __global__ void adam(float* p, const float* g, float* m, float* v, const float* hyper, const float* clip, int n, float decay,
     int wide)
 {
+    waitForLaunchesBefore();
     float factor = clip[0];
     if (isnan(factor)) return;
     float rate = hyper[0], beta1 = hyper[1], beta2 = hyper[2], eps = hyper[3];
