@@ -101,7 +101,10 @@ export class CudaRuntime implements Runtime {
 		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
 		this.#places = Array.from({ length: mostJobs }, () => ({ done: newEvent(), outputs: undefined, fresh: 0 }));
 		this.#memory = new DeviceMemory(this.#driver, this.#stream, newEvent);
-		this.#kernels = new Kernels(this.#driver, { ...this.device, version: nvrtcVersion(libraries) }, cache, sources);
+		const compiler = { ...this.device, version: nvrtcVersion(libraries) };
+		// common.cuh has the halves of either format; without this they are bf16.
+		const defines: Record<string, number> = precision === "fp16" ? { FP16: 1 } : {};
+		this.#kernels = new Kernels(this.#driver, compiler, cache, sources, defines);
 		const { name, driverVersion } = this.device;
 		const version = Number(libraries.cublasLt.cublasLtGetVersion());
 		const choices = new Choices(cache, { name, driverVersion, version, precision });
@@ -266,7 +269,7 @@ export class CudaRuntime implements Runtime {
 		return (await this.#measure(seconds)).gflops;
 	}
 
-	/** Rate of a large product of bf16 operands in GFLOP/s, and of a copy in GB/s read and written. */
+	/** Rate of a large product of operands in half precision (bf16 unless this runtime's is fp16) in GFLOP/s, and of a copy in GB/s read and written. */
 	async rates(seconds: number): Promise<{ bf16: number; copy: number }> {
 		const { gflops: bf16, copy } = await this.#measure(seconds, true);
 		return { bf16, copy };
@@ -461,10 +464,10 @@ function keyOf({ microBatches, updates, slices, gradientWords }: Job, cast: bool
 	return JSON.stringify(parts);
 }
 
-/** The weights as bf16. */
+/** The weights as halves. */
 function castLaunch(words: number, multiprocessors: number): Launch {
 	const from = { space: "parameters", offset: 0, rows: 1, cols: words, ld: words, dtype: "f32" } as const;
-	const to = { ...from, space: "half", dtype: "bf16" } as const;
+	const to = { ...from, space: "half", dtype: "half" } as const;
 	return {
 		kind: "kernel",
 		kernel: "castToHalf",
@@ -477,6 +480,6 @@ function castLaunch(words: number, multiprocessors: number): Launch {
 			{ kind: "pointer", operand: to },
 			{ kind: "int", value: words },
 		],
-		label: "weights as bf16",
+		label: "weights as halves",
 	};
 }

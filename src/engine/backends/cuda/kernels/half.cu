@@ -1,4 +1,4 @@
-// Weights as bf16, for products of that precision: element i of y is x[i].
+// Weights as halves, for products of that precision: element i of y is x[i].
 #include "common.cuh"
 
 extern "C" __global__ void castToHalf(const float* x, unsigned short* y, int n)
