@@ -38,7 +38,7 @@ export type Dimensions = readonly [x: number, y: number, z: number];
  * | pointer | address of the operand's first element, for operands whose sizes the kernel has otherwise; absent: null | 8 |
  * | int | `int` | 4 |
  * | float | `float` | 4 |
- * | job | `const JobState*`, `struct JobState { unsigned seedLow, seedHigh, step, pad; }`; written before every run | 8 |
+ * | job | `const JobState*`, `struct JobState { unsigned seedLow, seedHigh, step; float unscale; }`; written before every run | 8 |
  * | firstSequence | `int`: index of the micro-batch's first sequence in the batch (0 in updates) | 4 |
  */
 export type Argument =

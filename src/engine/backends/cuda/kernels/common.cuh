@@ -10,7 +10,8 @@ struct Matrix {
 
 // Of the step, in device memory, so that a captured job serves every step.
 struct JobState {
-    unsigned seedLow, seedHigh, step, pad;
+    unsigned seedLow, seedHigh, step;
+    float unscale;  // by which gradients of a scaled loss are to be multiplied
 };
 
 #define FULL_WARP 0xffffffffu
