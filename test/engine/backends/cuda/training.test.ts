@@ -1,6 +1,6 @@
 /**
- * Gradients of whole models with dropout, kernels emulated, against the reference engine: what lowering joins and the bf16 copies that it
- * keeps must change nothing but rounding. Masks are the same, so results are comparable at all.
+ * Gradients of whole models with dropout, kernels emulated, against the reference engine: what lowering joins and the copies in halves
+ * that it keeps must change nothing but rounding. Masks are the same, so results are comparable at all.
  */
 import { afterAll, describe, expect, test } from "vitest";
 import type { Precision, Runtime } from "../../../../src/engine/backend.ts";
@@ -58,6 +58,7 @@ async function gradients(
 const tolerances: [Precision, number, number][] = [
 	["fp32", 1e-5, 1e-4],
 	["bf16", 2e-3, 5e-2],
+	["fp16", 2e-4, 1e-2],
 ];
 
 describe.skipIf(!compilerHere)("emulated training (skipped where there is no g++)", { timeout: 120_000 }, () => {
