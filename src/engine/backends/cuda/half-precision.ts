@@ -1,12 +1,13 @@
-/** What products in half precision ask of a job beside its programs: weights as halves, and gradients that fp16 can hold. */
+/** What half precision asks of a job beside its programs: weights as halves, and gradients that fp16 can hold. */
 import type { Argument, DeviceOperand, Launch } from "./lower-types.ts";
 
 /**
- * The power of two by which a loss in fp16 is multiplied: it brings `lossScale`, one over the number of targets, into [16, 32).
+ * The power of two by which a loss is multiplied in fp16: it brings `lossScale`, one over the number of targets, into
+ * [16, 32).
  *
- * Gradients of logits are then at most 32. Those of 50,000 tokens that are equally likely are 3e-4, still of full precision (normal from
- * 6e-5 on, zero below 3e-8), and what comes of them further down has room to grow a thousandfold below 65504. Gradients of weights, which
- * are sums over all rows, are in fp32.
+ * Gradients of logits are then at most 32. Those of 50,000 tokens that are equally likely are 3e-4, still of full
+ * precision (6e-5 and more; below 3e-8 is zero), and what comes of them further down has room to grow a thousandfold
+ * below 65504. Gradients of weights, which are sums over all rows, are in fp32.
  *
  * @returns 1 where `lossScale` is 0 or no number; the factor and its inverse are exact in fp32
  */

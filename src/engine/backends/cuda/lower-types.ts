@@ -72,8 +72,8 @@ export interface Launch {
 /**
  * y = op(a) op(b) (+ bias) (+ c), by cuBLASLt. Row-major: op(a) is m x k, op(b) k x n, y m x n, c like y. Shapes are those of one
  * matrix; with batch > 1 matrix i lies i strides (in elements) further. a and b are both f32 or both half; bias (1 x n), c and y are
- * f32, but y is half where nothing is added and only that is wanted. c may be y itself (accumulate). Operands of f32 are multiplied in tf32
- * or fp32, by the runtime's precision; sums are in f32.
+ * f32, but y is half where nothing is added and only that is wanted. c may be y itself (accumulate). Operands of f32 are
+ * multiplied in fp32 or tf32, by the runtime's precision; sums are in f32.
  */
 export interface Product {
 	readonly kind: "product";

@@ -272,7 +272,7 @@ export class CudaRuntime implements Runtime {
 		return (await this.#measure(seconds)).gflops;
 	}
 
-	/** Rate of a large product of operands in half precision (bf16 unless this runtime's is fp16) in GFLOP/s, and of a copy in GB/s read and written. */
+	/** Rate of a large product of halves (bf16 but in fp16) in GFLOP/s, and of a copy in GB/s read and written. */
 	async rates(seconds: number): Promise<{ bf16: number; copy: number }> {
 		const { gflops: bf16, copy } = await this.#measure(seconds, true);
 		return { bf16, copy };
@@ -415,9 +415,10 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/**
-	 * Where in `shared` the micro-batches of a job in fp16 find the scale of their loss; null where they do not, or leave no gradients.
-	 * That scale is used for nothing but gradients, so multiplying it multiplies them. A job's gradients begin at zero, all its micro-batches
-	 * add to them with the same factor, and they are divided by it behind the last of those: nobody else ever sees them scaled.
+	 * Where in `shared` the micro-batches of a job in fp16 find the scale of their loss; null where they have none, or
+	 * leave no gradients. It is used for nothing but gradients, so multiplying it multiplies them. A job's gradients begin
+	 * at zero, all its micro-batches add to them with the same factor, and they are divided by it behind the last of
+	 * those: nobody else ever sees them scaled.
 	 */
 	#lossScale({ microBatches, gradientWords }: Job): number | null {
 		if (this.precision !== "fp16" || gradientWords === 0) return null;

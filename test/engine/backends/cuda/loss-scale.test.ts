@@ -1,4 +1,4 @@
-/** Gradients in fp16 of losses whose scale is so small that they would be zero: kernels emulated, against the reference engine. */
+/** Gradients in fp16 of losses of so small a scale that they would vanish: kernels emulated, against the reference. */
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { Runtime } from "../../../../src/engine/backend.ts";
 import { scaleOfLoss } from "../../../../src/engine/backends/cuda/half-precision.ts";

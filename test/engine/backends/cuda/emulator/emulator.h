@@ -338,8 +338,8 @@ inline unsigned __byte_perm(unsigned a, unsigned b, unsigned which)
 
 #define DYNAMIC_SHARED(type, name) type* name = (type*)emulator::dynamicShared
 
-// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, type of a and b, then ld and stride of a, b, c, y, and
-// type of y. Types as cuBLASLt numbers them: 0 fp32, 2 fp16, 14 bf16.
+// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, type of a and b, then ld and stride of a, b,
+// c, y, and type of y. Types as cuBLASLt numbers them: 0 fp32, 2 fp16, 14 bf16.
 extern "C" void emulatedProduct(const void* a, const void* b, const float* c, const float* bias, void* y, const int64_t* sizes)
 {
     const int64_t m = sizes[0], n = sizes[1], k = sizes[2];
