@@ -91,6 +91,7 @@ function prepare(op, one, variant) {
 		inputs: new Map(),
 		outputs: new Map(),
 		states: new Map(),
+		shared: new Map(),
 		flops: 0,
 	};
 	return { program, words, parameters, outputs };

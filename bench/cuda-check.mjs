@@ -1,9 +1,9 @@
 /**
  * Does the CUDA backend work on this machine? All of it in one run, every failure listed: `node bench/cuda-check.mjs [--tasks
- * shakespeare,copy,image,large,transformer] [--precisions bf16] [--steps 30] [--skip ops,golden,time]`. Needs dist/ (npm run build). Exits 1 when anything failed.
+ * shakespeare,copy,image,large,transformer] [--precisions bf16,fp16] [--steps 30] [--skip ops,golden,time]`. Needs dist/ (npm run build). Exits 1 when anything failed.
  *
- * 1. the device and its rates; 2. every op's conformance cases in fp32 against the reference; 3. the golden cases in fp32, tf32 and
- * bf16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step.
+ * 1. the device and its rates; 2. every op's conformance cases in fp32 against the reference; 3. the golden cases in fp32, tf32, bf16
+ * and fp16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step.
  * RIVULET_CUDA_CHECK=1 waits after every command and names the one that fails.
  */
 import { fileURLToPath } from "node:url";
@@ -43,7 +43,8 @@ if (reason !== undefined) {
 await section("device", device);
 if (!skipped.has("ops")) await section("ops", checkOps);
 if (!skipped.has("golden"))
-	for (const precision of ["fp32", "tf32", "bf16"]) await section(`golden ${precision}`, () => golden(precision));
+	for (const precision of ["fp32", "tf32", "bf16", "fp16"])
+		await section(`golden ${precision}`, () => golden(precision));
 if (!skipped.has("time")) {
 	for (const name of values.tasks.split(",")) {
 		for (const precision of new Set([configurations[name].precision, ...values.precisions.split(",")].filter(Boolean)))
@@ -107,7 +108,8 @@ async function checkOps() {
 /** Worst relative error of a case's quantities; fp32 as on the other backends, the rest by the digits that products keep. */
 async function golden(precision) {
 	// The gradient of alpha is one sum of terms that cancel: fewer of its digits are left.
-	const tolerances = { fp32: [1e-4, 1e-4], tf32: [2e-2, 2e-2], bf16: [1e-1, 5e-1] }[precision];
+	const tenBits = [2e-2, 2e-2];
+	const tolerances = { fp32: [1e-4, 1e-4], tf32: tenBits, fp16: tenBits, bf16: [1e-1, 5e-1] }[precision];
 	const toleranceOf = (quantity) => tolerances[quantity.endsWith("alpha") ? 1 : 0];
 	const folder = fileURLToPath(new URL("../test/fixtures/golden", import.meta.url));
 	for (const name of goldenCases(folder)) {

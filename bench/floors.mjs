@@ -1,6 +1,7 @@
 /**
  * What a training step on a GPU cannot take less than, from the commands it is lowered to; no GPU needed:
- * `npm run bench -- floors [--tasks shakespeare,..] [--bandwidth 3.3] [--tf32 200] [--bf16 400] [--launch 2.5]` (TB/s, TFLOP/s, us).
+ * `npm run bench -- floors [--tasks shakespeare,..] [--bandwidth 3.3] [--tf32 200] [--bf16 400] [--launch 2.5]
+ * [--precision fp16]` (TB/s, TFLOP/s, us; `bf16` is fp16's rate as well; `precision` instead of the configurations' own).
  */
 import { parseArgs } from "node:util";
 import { lower } from "../dist/engine/backends/cuda/lower.js";
@@ -37,12 +38,13 @@ class Recorder {
 /** @param {string[]} args */
 export async function main(args) {
 	const option = { type: "string" };
-	const options = { tasks: option, bandwidth: option, tf32: option, bf16: option, launch: option };
+	const options = { tasks: option, bandwidth: option, tf32: option, bf16: option, launch: option, precision: option };
 	const { tasks = Object.keys(configurations).join(","), ...given } = parseArgs({ args, options }).values;
 	const rate = (name, usual) => Number(given[name] ?? usual);
+	const half = 1e12 * rate("bf16", 400);
 	const speeds = {
 		bytes: 1e12 * rate("bandwidth", 3.3),
-		products: { tf32: 1e12 * rate("tf32", 200), bf16: 1e12 * rate("bf16", 400) },
+		products: { tf32: 1e12 * rate("tf32", 200), bf16: half, fp16: half },
 		launch: 1e-6 * rate("launch", 2.5),
 	};
 	const head = [
@@ -57,7 +59,11 @@ export async function main(args) {
 		"sum of the commands, ms",
 	];
 	const rows = [head];
-	for (const name of tasks.split(",")) rows.push([name, ...rowOf(await stepOf(configurations[name]), speeds)]);
+	for (const name of tasks.split(",")) {
+		const configuration = configurations[name];
+		const { precision = configuration.precision } = given;
+		rows.push([name, ...rowOf(await stepOf({ ...configuration, precision }), speeds)]);
+	}
 	harness.table(rows);
 }
 
@@ -121,13 +127,13 @@ function bytesOf(command) {
 	const { args, kernel } = command;
 	const sizes = args.map(({ operand }) => sizeOf(operand));
 	const table = /gather|scatter/i.test(kernel) ? Math.max(...sizes) : 0;
-	// A bf16 copy followed by a 1 is all there is of a result.
-	const alone = (each, i) => (each.operand?.dtype === "bf16" && args[i + 1]?.value === 1 ? 2 * sizes[i] : 0);
+	// A copy in halves followed by a 1 is all there is of a result.
+	const alone = (each, i) => (each.operand?.dtype === "half" && args[i + 1]?.value === 1 ? 2 * sizes[i] : 0);
 	return sizes.reduce((sum, size) => sum + size, 0) - table - args.reduce((sum, each, i) => sum + alone(each, i), 0);
 }
 
 function sizeOf(operand) {
-	return operand ? operand.rows * operand.cols * (operand.dtype === "bf16" ? 2 : 4) : 0;
+	return operand ? operand.rows * operand.cols * (operand.dtype === "half" ? 2 : 4) : 0;
 }
 
 /** Commands on the longest way through dependencies. */

@@ -129,6 +129,7 @@ function programOf(instruction) {
 		inputs: new Map(),
 		outputs: new Map(),
 		states: new Map(),
+		shared: new Map(),
 	};
 	return {
 		kind: "update",

@@ -202,6 +202,7 @@ function oneCall(op) {
 		inputs: new Map(),
 		outputs: new Map(),
 		states: new Map(),
+		shared: new Map(),
 		flops: 0,
 	};
 	const bytes = [...operands, ...outputs].reduce(

@@ -1,6 +1,7 @@
 /**
  * Milliseconds per training step on an NVIDIA GPU beside PyTorch, eager and compiled, in turns on the same device:
- * `npm run bench -- train --backend cuda [--tasks shakespeare,copy,image,large,transformer] [--rounds 5] [--steps 20]`.
+ * `npm run bench -- train --backend cuda [--tasks shakespeare,copy,image,large,transformer] [--rounds 5] [--steps 20]
+ * [--precision fp16]` (instead of the configurations' own, in all arms).
  */
 import { createRuntime } from "../dist/engine/index.js";
 import * as harness from "./harness.mjs";
@@ -18,8 +19,9 @@ export const configurations = {
 	transformer: { task: { ...large, task: "transformer", window: 0 }, precision: "bf16", compiled: true, layers: 12 },
 };
 
-/** @param {{ tasks?: string, rounds: string, steps?: string }} values */
-export async function compareOnCuda({ tasks: names = Object.keys(configurations).join(","), rounds, steps = "20" }) {
+/** @param {{ tasks?: string, rounds: string, steps?: string, precision?: string }} values */
+export async function compareOnCuda(values) {
+	const { tasks: names = Object.keys(configurations).join(","), rounds, steps = "20" } = values;
 	const torch = harness.findTorch();
 	const about = harness.header(torch);
 	harness.checkCorrectness(torch, ["published"], ["cuda"]);
@@ -27,7 +29,10 @@ export async function compareOnCuda({ tasks: names = Object.keys(configurations)
 	for (const name of names.split(",")) {
 		if (!Object.hasOwn(configurations, name))
 			throw new Error(`unknown task ${name}; there are ${Object.keys(configurations).join(", ")}`);
-		results[name] = await compare(name, configurations[name], torch, { rounds: Number(rounds), steps: Number(steps) });
+		const configuration = configurations[name];
+		const { precision = configuration.precision } = values;
+		const turns = { rounds: Number(rounds), steps: Number(steps) };
+		results[name] = await compare(name, { ...configuration, precision }, torch, turns);
 	}
 	harness.lastLine({ benchmark: "train", backend: "cuda", ...about, results });
 }

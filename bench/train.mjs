@@ -1,6 +1,6 @@
 /**
  * Seconds per training step (forward, backward, clip, optimiser) beside PyTorch: same model, batch and threads, in turns.
- * On a GPU: `--backend cuda` (train-cuda.mjs).
+ * On a GPU: `--backend cuda`, where there is also `--precision` (train-cuda.mjs).
  * `npm run bench -- train [--tasks shakespeare,copy,image] [--threads 2] [--rounds 5] [--steps 2] [--backends native,wasm]`.
  */
 import { parseArgs } from "node:util";
@@ -24,6 +24,7 @@ export async function main(args) {
 			steps: { type: "string" },
 			backends: { type: "string", default: "native,wasm" },
 			backend: { type: "string" },
+			precision: { type: "string" },
 		},
 	});
 	if (values.backend === "cuda") return await compareOnCuda(values);

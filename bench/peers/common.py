@@ -155,8 +155,8 @@ class Model(nn.Module):
 class Trainer:
     """Forward, backward, clip, optimiser step; weight decay on tensors of two or more dimensions only."""
 
-    def __init__(self, model, options, half=False):
-        """half: bf16 operands, weights kept in fp32."""
+    def __init__(self, model, options, half=None):
+        """half: type of operands, bfloat16 or float16; weights kept in fp32."""
         self.model, self.clip, self.half = model, options.get("clip_norm"), half
         arguments = {"lr": options["lr"], "betas": tuple(options["betas"]), "eps": options["eps"]}
         if next(model.parameters()).is_cuda:
@@ -174,10 +174,16 @@ class Trainer:
     def gradients(self, ids, targets):
         """Leaves gradients in the parameters; returns logits and loss, a tensor so that a GPU need not be waited for."""
         self.optimizer.zero_grad(set_to_none=True)
-        with torch.autocast(ids.device.type, dtype=torch.bfloat16, enabled=self.half):
+        with torch.autocast(ids.device.type, dtype=self.half, enabled=self.half is not None):
             logits = self.model(ids)
             loss = self.model.loss(logits, targets)
-        loss.backward()
+        if self.half == torch.float16:
+            # As Rivulet: the gradient of the sum of losses times 16 to 32, which float16 can hold.
+            scale = 2.0 ** (4 + math.ceil(math.log2(targets.numel())))
+            (loss * scale).backward()
+            torch._foreach_mul_([p.grad for p in self.model.parameters() if p.grad is not None], 1 / scale)
+        else:
+            loss.backward()
         return logits.detach(), loss.detach()
 
     def update(self):

@@ -5,7 +5,8 @@
     peer.py MODEL time --config JSON            read lines "step N", train N steps on random data, answer {"seconds": [...]}
     peer.py MODEL generate --config JSON --tokens N   the author's way of generating: the last `length` tokens again for each
 
---device cuda runs on a GPU, in --precision fp32, tf32 or bf16 (autocast, fp32 weights), --compile with torch.compile and CUDA graphs.
+--device cuda runs on a GPU, in --precision fp32, tf32, bf16 or fp16 (the last two autocast, fp32 weights), --compile with
+torch.compile and CUDA graphs.
 MODEL: published; tuned, which is better PyTorch; sliced, which is tuned with slices of the batch in threads of their own;
 transformer, plain. --threads N (default 2), --slices N for sliced (default one per thread)."""
 
@@ -23,6 +24,7 @@ from tuned import Tuned
 from sliced import SlicedTrainer, keep_memory
 
 MODELS = {"published": Published, "tuned": Tuned, "sliced": Tuned, "transformer": Transformer}
+HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
 TOLERANCE = 1e-4
 
 
@@ -30,7 +32,7 @@ def build(name, config):
     return (Transformer if config.window == 0 else MODELS[name])(config).train()
 
 
-def trainer_of(name, model, options, slices=0, half=False):
+def trainer_of(name, model, options, slices=0, half=None):
     if name in ("tuned", "sliced") and not half:
         keep_memory()
     if name != "sliced":
@@ -128,7 +130,7 @@ def time_steps(name, config, options):
     torch.backends.cuda.matmul.allow_tf32 = options.precision != "fp32"
     started = time.perf_counter()
     model = build(name, config).to(options.device)
-    trainer = trainer_of(name, model, config.optimizer, options.slices, options.precision == "bf16")
+    trainer = trainer_of(name, model, config.optimizer, options.slices, HALVES.get(options.precision))
     if options.compile:
         model.forward = torch.compile(model.forward, mode="reduce-overhead")
     ids = torch.randint(config.vocabulary, (config.batch, config.length), device=options.device)
@@ -187,7 +189,7 @@ def main():
     parser.add_argument("--slices", type=int, default=0, help="of the batch, sliced only; 0: one per thread")
     parser.add_argument("--tokens", type=int, default=20)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
-    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16"], default="fp32")
+    parser.add_argument("--precision", choices=["fp32", "tf32", "bf16", "fp16"], default="fp32")
     parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)

@@ -5,8 +5,8 @@ import type { Job, Program, ProgramHandle } from "./program.ts";
 /** Names of the backends (docs/engine.md). */
 export type BackendName = "cuda" | "native" | "wasm" | "reference";
 
-/** How products are computed on a GPU: as they are, rounded to tf32, or to bf16; sums and everything else stay in fp32. */
-export type Precision = "fp32" | "tf32" | "bf16";
+/** How a GPU reads the operands of products: as they are, or rounded to tf32, bf16 or fp16; sums and everything else stay in fp32. */
+export type Precision = "fp32" | "tf32" | "bf16" | "fp16";
 
 /** Rows of one step of a recurrence that make matrix products efficient while its values still fit a core's cache. */
 export const processorRowsPerStep = 128;

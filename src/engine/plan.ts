@@ -58,6 +58,7 @@ class Planner {
 	readonly #inputs: SlotTable;
 	readonly #outputs = new SlotTable();
 	readonly #states: SlotTable;
+	readonly #shared = new Map<string, Slot>();
 
 	constructor(graph: Graph, options: PlanOptions) {
 		this.#options = options;
@@ -95,6 +96,7 @@ class Planner {
 			inputs: this.#inputs.slots,
 			outputs: this.#outputs.slots,
 			states: this.#states.slots,
+			shared: this.#shared,
 			flops,
 		};
 	}
@@ -254,6 +256,7 @@ class Planner {
 				break;
 			case "shared":
 				place = at("shared", this.#options.layout.shared(source.name, shape[0] * shape[1]));
+				this.#shared.set(source.name, { offset: place.offset, shape, dtype: tensor.dtype });
 				break;
 			case "input":
 				place = at("inputs", this.#inputs.offset(source.name));

@@ -44,6 +44,8 @@ export interface Program {
 	inputs: Map<string, Slot>;
 	outputs: Map<string, Slot>;
 	states: Map<string, Slot>;
+	/** Offsets in the runtime's `shared` of the shared values that it reads. */
+	shared: Map<string, Slot>;
 	/** Floating-point operations of one run. */
 	flops: number;
 }

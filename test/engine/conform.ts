@@ -97,6 +97,7 @@ export function prepare(op: OpDefinition, one: OpCase, variant: Variant): Prepar
 		inputs: new Map(),
 		outputs: new Map([["all", slot]]),
 		states: new Map(),
+		shared: new Map(),
 		flops: 0,
 	};
 	return { program, space, words, parameters, outputs };

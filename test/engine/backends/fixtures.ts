@@ -69,6 +69,7 @@ export function program(kind: "body" | "update", instructions: Instruction[], mo
 		inputs: new Map(),
 		outputs: new Map(),
 		states: new Map(),
+		shared: new Map(),
 		flops: 0,
 		...more,
 	};

@@ -32,7 +32,7 @@ export const cublasLtPrototypes: Prototypes = {
 /** Numbers of cublasLt.h, cublas_api.h and library_types.h. */
 export const lt = {
 	real32: 0,
-	bfloat16: 14,
+	half: { fp16: 2, bf16: 14 },
 	compute32: 68,
 	computeFastTf32: 77,
 	layoutBatchCount: 5,
@@ -81,6 +81,8 @@ export class Products {
 	readonly #driver: Driver;
 	readonly #libraries: Libraries;
 	readonly #precision: Precision;
+	/** The type of operands in half precision. */
+	readonly #half: number;
 	readonly #choices: Choices;
 	readonly #handle: bigint;
 	readonly #workspace: bigint;
@@ -93,6 +95,7 @@ export class Products {
 		this.#driver = driver;
 		this.#libraries = driver.libraries;
 		this.#precision = precision;
+		this.#half = lt.half[precision === "fp16" ? "fp16" : "bf16"];
 		this.#choices = choices;
 		this.#handle = this.#make("cublasLtCreate", "cuBLASLt");
 		this.#workspace = driver.allocate(workspaces * workspaceBytes, "matrix products");
@@ -165,7 +168,7 @@ export class Products {
 
 	/** A row-major matrix as the column-major one of its transpose. */
 	#layout({ rows, cols, ld, dtype }: DeviceOperand, batch: number, stride: number, label: string): bigint {
-		const type = dtype === "bf16" ? lt.bfloat16 : lt.real32;
+		const type = dtype === "half" ? this.#half : lt.real32;
 		const layout = this.#make("cublasLtMatrixLayoutCreate", label, type, cols, rows, Math.max(ld, cols));
 		if (batch > 1) {
 			const set = (attribute: number, value: Int32Array | BigInt64Array) =>

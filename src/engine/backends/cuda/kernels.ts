@@ -17,6 +17,7 @@ export class Kernels {
 	readonly #compiler: Compiler;
 	readonly #cache: string;
 	readonly #folder: string;
+	readonly #defines: Readonly<Record<string, number>>;
 	readonly #modules = new Map<string, bigint>();
 	readonly #functions = new Map<string, bigint>();
 	readonly #dynamicShared = new Map<bigint, number>();
@@ -24,12 +25,19 @@ export class Kernels {
 	/** How many files were compiled here, and in how many milliseconds. */
 	readonly compiled = { files: 0, milliseconds: 0 };
 
-	/** @param cache folder of compiled modules @param folder of the sources */
-	constructor(driver: Driver, compiler: Compiler, cache: string, folder = kernelFolder) {
+	/** @param cache folder of compiled modules @param folder of the sources @param defines constants that every file is compiled with */
+	constructor(
+		driver: Driver,
+		compiler: Compiler,
+		cache: string,
+		folder = kernelFolder,
+		defines: Readonly<Record<string, number>> = {},
+	) {
 		this.#driver = driver;
 		this.#compiler = compiler;
 		this.#cache = cache;
 		this.#folder = folder;
+		this.#defines = defines;
 	}
 
 	/** Compile what these launches need and is not there yet, all files at once, off this thread. */
@@ -101,7 +109,7 @@ export class Kernels {
 
 	#source({ file, defines = {} }: Wanted): Source {
 		const headers = { "common.cuh": this.#text("common.cuh") };
-		return { name: `${file}.cu`, text: this.#text(`${file}.cu`), headers, defines };
+		return { name: `${file}.cu`, text: this.#text(`${file}.cu`), headers, defines: { ...this.#defines, ...defines } };
 	}
 
 	#text(name: string): string {

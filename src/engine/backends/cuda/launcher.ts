@@ -88,9 +88,9 @@ export class Launcher {
 		const address = this.#locate(operand, frame, 0);
 		const stream = this.#stream;
 		const whole = rows === 1 || ld === cols;
-		if (!whole && dtype === "bf16") throw new Error(`[zero] expected bf16 rows without gaps, got ${what(fill)}`);
+		if (!whole && dtype === "half") throw new Error(`[zero] expected rows of halves without gaps, got ${what(fill)}`);
 		if (!whole) this.#driver.call("cuMemsetD2D32Async", what(fill), address, 4 * ld, 0, cols, rows, stream);
-		else if (dtype === "bf16") this.#driver.call("cuMemsetD16Async", what(fill), address, 0, rows * cols, stream);
+		else if (dtype === "half") this.#driver.call("cuMemsetD16Async", what(fill), address, 0, rows * cols, stream);
 		else this.#driver.call("cuMemsetD32Async", what(fill), address, 0, rows * cols, stream);
 	}
 
@@ -116,7 +116,7 @@ export class Launcher {
 		else view.setBigUint64(at, address(argument.operand), true);
 		if (argument.kind !== "matrix") return;
 		const { rows = 0, cols = 0, ld = 0, dtype = "f32" } = argument.operand ?? {};
-		[rows, cols, ld, Number(dtype === "bf16")].forEach((value, i) => {
+		[rows, cols, ld, Number(dtype === "half")].forEach((value, i) => {
 			view.setInt32(at + 8 + 4 * i, value, true);
 		});
 	}
@@ -127,7 +127,7 @@ export class Launcher {
 		if (space === "half") {
 			return this.#memory.address("half", 0, Math.ceil((offset + elements) / 2)) + 2n * BigInt(offset);
 		}
-		const words = dtype === "bf16" ? Math.ceil(elements / 2) : elements;
+		const words = dtype === "half" ? Math.ceil(elements / 2) : elements;
 		if (space === "constants") {
 			const { address, words: there } = frame.constants;
 			if (offset + words > there) throw new Error(`[constants] expected at most ${there} words, got ${offset + words}`);

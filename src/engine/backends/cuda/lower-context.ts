@@ -22,9 +22,9 @@ export interface LowerContext extends Target {
 	scratch(rows: number, cols: number): DeviceOperand;
 	/** Offset of scratch that lasts as long as the program runs. To be asked for before any other scratch of an instruction. */
 	keep(words: number): number;
-	/** Values that are to be had as bf16; null where products are of another precision. */
+	/** Values that are to be had as halves; null where products are not of half precision. */
 	readonly halves: Halves | null;
-	/** Has bf16 weights been asked for? Set by products that read them. */
+	/** Have weights as halves been asked for? Set by products that read them. */
 	useHalf(): void;
 }
 
@@ -72,7 +72,7 @@ export function inFours({ space, offset, cols, ld }: DeviceOperand): boolean {
 	return offset % 4 === 0 && cols % 4 === 0 && ld % 4 === 0 && !moved.includes(space);
 }
 
-/** Arguments by which a kernel leaves bf16 copies of a result: the matrix (or none), and whether that is all that is wanted. */
+/** Arguments by which a kernel leaves copies of a result as halves: the matrix (or none), and whether that is all that is wanted. */
 export function halfOf(y: Operand, { halves }: LowerContext): Argument[] {
 	const wanted = halves?.output(y) ?? null;
 	return [matrix(wanted?.to ?? null), int(wanted?.only ? 1 : 0)];

@@ -8,7 +8,7 @@ import type { Space } from "../../op.ts";
 
 /**
  * `scratch`: memory of the commands of one program, nothing kept from one program to the next, 256-byte aligned.
- * `half`: all parameters as bf16, element i being parameter word i. The runtime makes it before the first program that reads it,
+ * `half`: all parameters in half precision, element i being parameter word i. The runtime makes it before the first program that reads it,
  * whenever the weights have changed.
  */
 export type DeviceSpace = Space | "scratch" | "half";
@@ -23,7 +23,8 @@ export interface DeviceOperand {
 	readonly rows: number;
 	readonly cols: number;
 	readonly ld: number;
-	readonly dtype: DType | "bf16";
+	/** `half`: 16 bits in the format of the runtime's precision, bf16 or fp16. */
+	readonly dtype: DType | "half";
 }
 
 export type Dimensions = readonly [x: number, y: number, z: number];
@@ -33,11 +34,11 @@ export type Dimensions = readonly [x: number, y: number, z: number];
  *
  * | kind | C type | bytes |
  * | --- | --- | --- |
- * | matrix | `struct Matrix { float* data; int rows, cols, ld, half; }` by value, `half` 1 for bf16; absent: all zero | 24, aligned to 8 |
+ * | matrix | `struct Matrix { float* data; int rows, cols, ld, half; }` by value, `half` 1 for 16 bits; absent: all zero | 24, aligned to 8 |
  * | pointer | address of the operand's first element, for operands whose sizes the kernel has otherwise; absent: null | 8 |
  * | int | `int` | 4 |
  * | float | `float` | 4 |
- * | job | `const JobState*`, `struct JobState { unsigned seedLow, seedHigh, step, pad; }`; written before every run | 8 |
+ * | job | `const JobState*`, `struct JobState { unsigned seedLow, seedHigh, step; float unscale; }`; written before every run | 8 |
  * | firstSequence | `int`: index of the micro-batch's first sequence in the batch (0 in updates) | 4 |
  */
 export type Argument =
@@ -68,8 +69,9 @@ export interface Launch {
 
 /**
  * y = op(a) op(b) (+ bias) (+ c), by cuBLASLt. Row-major: op(a) is m x k, op(b) k x n, y m x n, c like y. Shapes are those of one
- * matrix; with batch > 1 matrix i lies i strides (in elements) further. a and b are both f32 or both bf16; bias (1 x n), c and y are
- * f32, but y is bf16 where nothing is added and only that is wanted. c may be y itself (accumulate). Computed in tf32, fp32 or, for bf16 operands, with sums in f32, by the runtime's precision.
+ * matrix; with batch > 1 matrix i lies i strides (in elements) further. a and b are both f32 or both half; bias (1 x n), c and y are
+ * f32, but y is half where nothing is added and only that is wanted. c may be y itself (accumulate). Operands of f32 are
+ * multiplied in fp32 or tf32, by the runtime's precision; sums are in f32.
  */
 export interface Product {
 	readonly kind: "product";

@@ -71,7 +71,7 @@ function aligned(words: number): number {
 export function lower(given: Program, target: Target): Lowered {
 	const instructions = given.instructions.map((each) => ({ ...each, label: labelOf(each) }));
 	const program = { ...given, instructions };
-	const inHalves = target.precision === "bf16";
+	const inHalves = target.precision === "bf16" || target.precision === "fp16";
 	const longs: LongAttention = inHalves ? longAttention(program) : new Map();
 	const halves = inHalves ? new Halves(program, (each) => readsHalf(each, longs)) : null;
 	const scratch = new Scratch();

@@ -8,7 +8,7 @@ const side = 4096;
 const words = side * side;
 
 /**
- * GFLOP/s of the product in the runtime's precision (`half`: of bf16 operands), and GB/s of copying, bytes read and written.
+ * GFLOP/s of the product in the runtime's precision (`half`: of operands in half precision), and GB/s of copying, bytes read and written.
  * Operands are noise: a product of zeros draws less power and runs faster than any real one.
  */
 export function measureRates(
@@ -53,7 +53,7 @@ export function measureRates(
 
 function squareProduct(half: boolean): Product {
 	const square = { space: "arena", offset: 0, rows: side, cols: side, ld: side } as const;
-	const factor: DeviceOperand = { ...square, dtype: half ? "bf16" : "f32" };
+	const factor: DeviceOperand = { ...square, dtype: half ? "half" : "f32" };
 	return {
 		kind: "product",
 		a: factor,

@@ -86,6 +86,13 @@ export class DeviceMemory {
 		mirror.dirtyTo = Math.max(mirror.dirtyTo, offset + words.length);
 	}
 
+	/** A number of a region with a mirror as the host wrote it last, whatever the device has. */
+	written(region: Region, offset: number): number {
+		const mirror = this.#mirrors.get(region);
+		if (!mirror) throw new Error(`[${region}] expected a region with a mirror`);
+		return new Float32Array(mirror.words.buffer, mirror.words.byteOffset)[offset];
+	}
+
 	read(region: Region, offset: number, words: Float32Array | Int32Array): void {
 		const address = this.address(region, offset, words.length);
 		if (words.length === 0) return;

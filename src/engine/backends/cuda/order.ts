@@ -117,7 +117,7 @@ function workspaceOf({ workspace = 0 }: Product): Region {
 }
 
 function regionOf({ space, offset, rows, cols, ld, dtype }: DeviceOperand): Region {
-	const perWord = dtype === "bf16" ? 2 : 1;
+	const perWord = dtype === "half" ? 2 : 1;
 	const [width, step] = [cols / perWord, ld / perWord];
 	const words = rows * cols === 0 ? 0 : Math.ceil((rows - 1) * step + width);
 	const whole = rows <= 1 || cols >= ld || !Number.isInteger(width) || !Number.isInteger(step);

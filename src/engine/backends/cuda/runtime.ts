@@ -1,6 +1,6 @@
 /**
  * The engine on an NVIDIA GPU: programs lowered to launches and products, every job one CUDA graph, one stream in order. It knows no
- * kernel by name but the one that casts weights; lower.ts does.
+ * kernel by name; lower.ts and half-precision.ts do.
  */
 import type { Precision, Runtime } from "../../backend.ts";
 import type { Space } from "../../op.ts";
@@ -10,6 +10,7 @@ import { type CaptureReport, GraphCache } from "./capture.ts";
 import { Products } from "./cublaslt.ts";
 import { cuda, type Device, Driver, openDevice } from "./driver.ts";
 import type { Libraries } from "./foreign.ts";
+import { castLaunch, scaleOfLoss, unscaleLaunch } from "./half-precision.ts";
 import { Kernels } from "./kernels.ts";
 import { Launcher } from "./launcher.ts";
 import type { Command, Launch, Lowered, Target } from "./lower-types.ts";
@@ -55,6 +56,8 @@ const mirroredOutputs = 1 << 18;
 interface Issue {
 	/** Must the weights be cast? */
 	readonly cast: boolean;
+	/** Are the gradients those of a scaled loss? */
+	readonly unscale: boolean;
 	readonly after?: (command?: Command) => void;
 	readonly branches?: Branches;
 	/** How often each command is put there. */
@@ -101,7 +104,10 @@ export class CudaRuntime implements Runtime {
 		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
 		this.#places = Array.from({ length: mostJobs }, () => ({ done: newEvent(), outputs: undefined, fresh: 0 }));
 		this.#memory = new DeviceMemory(this.#driver, this.#stream, newEvent);
-		this.#kernels = new Kernels(this.#driver, { ...this.device, version: nvrtcVersion(libraries) }, cache, sources);
+		const compiler = { ...this.device, version: nvrtcVersion(libraries) };
+		// common.cuh has the halves of either format; without this they are bf16.
+		const defines: Record<string, number> = precision === "fp16" ? { FP16: 1 } : {};
+		this.#kernels = new Kernels(this.#driver, compiler, cache, sources, defines);
 		const { name, driverVersion } = this.device;
 		const version = Number(libraries.cublasLt.cublasLtGetVersion());
 		const choices = new Choices(cache, { name, driverVersion, version, precision });
@@ -266,7 +272,7 @@ export class CudaRuntime implements Runtime {
 		return (await this.#measure(seconds)).gflops;
 	}
 
-	/** Rate of a large product of bf16 operands in GFLOP/s, and of a copy in GB/s read and written. */
+	/** Rate of a large product of halves (bf16 but in fp16) in GFLOP/s, and of a copy in GB/s read and written. */
 	async rates(seconds: number): Promise<{ bf16: number; copy: number }> {
 		const { gflops: bf16, copy } = await this.#measure(seconds, true);
 		return { bf16, copy };
@@ -317,16 +323,20 @@ export class CudaRuntime implements Runtime {
 		const place = this.#places[this.#jobs++ % mostJobs];
 		if (this.#ended === place) this.#ended = undefined;
 		place.fresh = this.#mirrorOutputs(job, place);
+		const lossScale = this.#lossScale(job);
 		const cast = this.#mustCast(job, programs);
+		const factor = lossScale === null ? 1 : scaleOfLoss(this.#memory.written("shared", lossScale));
 		const state = Int32Array.of(
 			Number(BigInt.asIntN(32, job.seed)),
 			Number(BigInt.asIntN(32, job.seed >> 32n)),
 			job.step,
-			0,
+			bitsOf(1 / factor),
 		);
 		this.#memory.write("job", 0, state);
 		this.#memory.send();
-		const issue = (branches?: Branches) => this.#issue(job, { cast, after, branches, times });
+		if (lossScale !== null) this.#scaleLoss(lossScale, factor);
+		const issue = (branches?: Branches) =>
+			this.#issue(job, { cast, unscale: lossScale !== null, after, branches, times });
 		if (this.#check) issue();
 		else graphs.run(keyOf(job, cast), this.#memory.generation, issue);
 		if (place.fresh > 0 && place.outputs) {
@@ -338,7 +348,7 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/** The commands of a job, one by one; `after` is told of each, and once before the first. Captured, they are in `branches`. */
-	#issue(job: Job, { cast, after, branches, times = 1 }: Issue): void {
+	#issue(job: Job, { cast, unscale, after, branches, times = 1 }: Issue): void {
 		const issue = (command: Command, frame: Frame, early = false) => {
 			for (let i = 0; i < times; i++) this.#launcher.issue(command, frame, early);
 			after?.(command);
@@ -357,11 +367,11 @@ export class CudaRuntime implements Runtime {
 			this.#driver.call("cuMemsetD32Async", "gradients", address, 0, zero, this.#stream);
 		}
 		after?.();
-		if (cast) {
-			const launch = castLaunch(this.#memory.words("parameters"), this.device.multiprocessors);
-			issue(launch, { constants: { address: 0n, words: 0 }, bases: {}, firstSequence: 0 });
-		}
+		const { multiprocessors } = this.device;
+		const own: Frame = { constants: { address: 0n, words: 0 }, bases: {}, firstSequence: 0 };
+		if (cast) issue(castLaunch(this.#memory.words("parameters"), multiprocessors), own);
 		for (const batch of job.microBatches) issueProgram(batch.program, basesOf(batch, job), batch.firstSequence);
+		if (unscale) issue(unscaleLaunch(zero, multiprocessors), own);
 		for (const { program, stateOffset } of job.updates) issueProgram(program, { state: stateOffset }, 0);
 	}
 
@@ -393,7 +403,7 @@ export class CudaRuntime implements Runtime {
 	}
 
 	*#launches(loaded: readonly Loaded[]): Generator<Pick<Launch, "file" | "defines" | "label">> {
-		if (loaded.some(({ lowered }) => lowered.half)) yield castLaunch(0, 1);
+		if (loaded.some(({ lowered }) => lowered.half) || this.precision === "fp16") yield castLaunch(0, 1);
 		for (const { lowered } of new Set(loaded)) {
 			for (const command of lowered.commands) if (command.kind === "kernel") yield command;
 		}
@@ -409,6 +419,27 @@ export class CudaRuntime implements Runtime {
 		const must = !this.#halfFresh;
 		this.#halfFresh = true;
 		return must;
+	}
+
+	/**
+	 * Where in `shared` the micro-batches of a job in fp16 find the scale of their loss; null where they have none, or
+	 * leave no gradients. It is used for nothing but gradients, so multiplying it multiplies them. A job's gradients begin
+	 * at zero, all its micro-batches add to them with the same factor, and they are divided by it behind the last of
+	 * those: nobody else ever sees them scaled.
+	 */
+	#lossScale({ microBatches, gradientWords }: Job): number | null {
+		if (this.precision !== "fp16" || gradientWords === 0) return null;
+		const offsetOf = (handle: ProgramHandle) => this.#loaded(handle).program.shared.get("lossScale")?.offset ?? null;
+		const [offset = null, ...others] = new Set(microBatches.map(({ program }) => offsetOf(program)));
+		if (others.length > 0) throw new Error("[cuda] expected micro-batches with the same scale of the loss");
+		return offset;
+	}
+
+	/** Put the scale of the loss times `factor` on the device; what the host wrote stays in its mirror. */
+	#scaleLoss(offset: number, factor: number): void {
+		const bits = bitsOf(factor * this.#memory.written("shared", offset)) >>> 0;
+		const address = this.#memory.address("shared", offset, 1);
+		this.#driver.call("cuMemsetD32Async", "scale of the loss", address, bits, 1, this.#stream);
 	}
 
 	/** Words of outputs that a job leaves and that are few enough to be copied along with it; makes room for them. */
@@ -444,6 +475,11 @@ export class CudaRuntime implements Runtime {
 	}
 }
 
+/** The bits of a number in fp32. */
+function bitsOf(value: number): number {
+	return new Int32Array(Float32Array.of(value).buffer)[0];
+}
+
 function tooMany(most = 1): Error {
 	return new Error(`[cuda] expected ${most === 1 ? "one job" : `${most} jobs`} at a time`);
 }
@@ -466,24 +502,4 @@ function keyOf({ microBatches, updates, slices, gradientWords }: Job, cast: bool
 	}
 	for (const { program, stateOffset } of updates) parts.push([program.id, stateOffset]);
 	return JSON.stringify(parts);
-}
-
-/** The weights as bf16. */
-function castLaunch(words: number, multiprocessors: number): Launch {
-	const from = { space: "parameters", offset: 0, rows: 1, cols: words, ld: words, dtype: "f32" } as const;
-	const to = { ...from, space: "half", dtype: "bf16" } as const;
-	return {
-		kind: "kernel",
-		kernel: "castToHalf",
-		file: "half",
-		grid: [Math.max(1, Math.min(Math.ceil(words / 256), 8 * multiprocessors)), 1, 1],
-		block: [256, 1, 1],
-		shared: 0,
-		args: [
-			{ kind: "pointer", operand: from },
-			{ kind: "pointer", operand: to },
-			{ kind: "int", value: words },
-		],
-		label: "weights as bf16",
-	};
 }

@@ -73,6 +73,12 @@ function programOf({ windows, n, m, heads, size, p = 0, sequences = windows, add
 	return plan(g, { kind: "body", layout: { parameter: () => 0, shared: () => 0 }, outputs });
 }
 
+/** Formats of halves, and how far results may be off. */
+const formats = [
+	["bf16", 1e-2],
+	["fp16", 2e-3],
+] as const;
+
 const run = (runtime: Runtime, program: Program) => runProgram(runtime, program, { mean: 0, deviation: 1 });
 
 function launchesOf(program: Program): Launch[] {
@@ -84,15 +90,19 @@ describe.skipIf(!compilerHere)(
 	"attention of small windows (skipped where there is no g++)",
 	{ timeout: 60_000 },
 	() => {
-		const runtime = emulatedRuntime({ precision: "bf16" });
+		const runtimes = formats.map(([precision]) => emulatedRuntime({ precision }));
 		const exact = new ReferenceRuntime({ precision: "double" });
-		afterAll(() => runtime.close());
+		afterAll(async () => {
+			for (const runtime of runtimes) await runtime.close();
+		});
 
 		async function check(program: Program): Promise<void> {
 			const expected = await run(exact, program);
-			const actual = await run(runtime, program);
-			for (const [name, values] of expected) {
-				expect(relativeDifference(values, actual.get(name) ?? []), name).toBeLessThan(1e-2);
+			for (const [i, [precision, tolerance]] of formats.entries()) {
+				const actual = await run(runtimes[i], program);
+				for (const [name, values] of expected) {
+					expect(relativeDifference(values, actual.get(name) ?? []), `${precision}, ${name}`).toBeLessThan(tolerance);
+				}
 			}
 		}
 

@@ -1,4 +1,4 @@
-/** Attention of long windows in bf16 as it stands in a model, operands and results in the arena: emulated kernels against the reference. */
+/** Attention of long windows in halves as it stands in a model, operands and results in the arena: emulated kernels against the reference. */
 import { afterAll, describe, expect, test } from "vitest";
 import type { Runtime } from "../../../../src/engine/backend.ts";
 import { lower } from "../../../../src/engine/backends/cuda/lower.ts";
@@ -50,20 +50,29 @@ function programOf({ windows, n, heads, size, p = 0, sequences = windows, wanted
 const run = (runtime: Runtime, program: Program) => runProgram(runtime, program, { mean: 0, deviation: 2 });
 
 describe.skipIf(!compilerHere)("attention of long windows (skipped where there is no g++)", { timeout: 60_000 }, () => {
-	const runtime = emulatedRuntime({ precision: "bf16" });
 	const exact = new ReferenceRuntime({ precision: "double" });
-	afterAll(() => runtime.close());
+	const runtimes = { bf16: emulatedRuntime({ precision: "bf16" }), fp16: emulatedRuntime({ precision: "fp16" }) };
+	afterAll(async () => {
+		for (const runtime of Object.values(runtimes)) await runtime.close();
+	});
 
-	test.each(cases)("%s", async (_, sizes) => {
-		const program = programOf(sizes);
-		const lowered = lower(program, { precision: "bf16", multiprocessors: 4, sharedMemory: 227 << 10 });
-		const kernels = lowered.commands.flatMap((each) => (each.kind === "kernel" ? [`${each.file} ${each.kernel}`] : []));
-		expect(kernels).toContain("attention_long attentionLong");
-		expect(kernels.filter((name) => name.startsWith("attention "))).toEqual([]);
-		const expected = await run(exact, program);
-		const actual = await run(runtime, program);
-		for (const [name, values] of expected) {
-			expect(relativeDifference(values, actual.get(name) ?? []), name).toBeLessThan(1e-2);
-		}
+	describe.each([
+		["bf16", 1e-2],
+		["fp16", 2e-3],
+	] as const)("%s", (precision, tolerance) => {
+		test.each(cases)("%s", async (_, sizes) => {
+			const program = programOf(sizes);
+			const lowered = lower(program, { precision, multiprocessors: 4, sharedMemory: 227 << 10 });
+			const kernels = lowered.commands.flatMap((each) =>
+				each.kind === "kernel" ? [`${each.file} ${each.kernel}`] : [],
+			);
+			expect(kernels).toContain("attention_long attentionLong");
+			expect(kernels.filter((name) => name.startsWith("attention "))).toEqual([]);
+			const expected = await run(exact, program);
+			const actual = await run(runtimes[precision], program);
+			for (const [name, values] of expected) {
+				expect(relativeDifference(values, actual.get(name) ?? []), name).toBeLessThan(tolerance);
+			}
+		});
 	});
 });

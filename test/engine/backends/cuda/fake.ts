@@ -225,7 +225,10 @@ function driverFunctions(device: FakeDevice): Record<string, Foreign> {
 		cuMemcpyHtoDAsync: (to, from, n) => at(to, n).set(hostBytes(device, from, Number(n))) as undefined,
 		cuMemcpyDtoHAsync: (to, from, n) => hostBytes(device, to, Number(n)).set(at(from, n)) as undefined,
 		cuMemcpyDtoDAsync: (to, from, n) => at(to, n).set(at(from, n)) as undefined,
-		cuMemsetD32Async: (to, _value, n) => at(to, 4 * Number(n)).fill(0) && 0,
+		cuMemsetD32Async: (to, value, n) => {
+			const { buffer, byteOffset } = at(to, 4 * Number(n));
+			new Uint32Array(buffer, byteOffset, Number(n)).fill(value as number);
+		},
 		cuMemsetD16Async: (to, _value, n) => at(to, 2 * Number(n)).fill(0) && 0,
 		cuMemsetD2D32Async: (to, pitch, _value, width, height) => {
 			for (let r = 0; r < Number(height); r++)

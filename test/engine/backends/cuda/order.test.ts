@@ -37,7 +37,7 @@ test("columns side by side do not meet, rows that overlap do", () => {
 
 test("columns of halves side by side do not meet", () => {
 	const halves = (offset: number, cols: number) =>
-		({ ...at(offset, 8, cols, 24), space: "scratch", dtype: "bf16" }) as const;
+		({ ...at(offset, 8, cols, 24), space: "scratch", dtype: "half" }) as const;
 	const made = (operand: DeviceOperand): Group => ({ ...group([], []), commands: [{ ...command, operand }] });
 	expect(dependenciesOf([made(halves(0, 8)), made(halves(4, 16))])).toEqual([[], []]);
 	expect(dependenciesOf([made(halves(0, 10)), made(halves(4, 16))])).toEqual([[], [0]]);

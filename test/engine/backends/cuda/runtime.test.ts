@@ -286,7 +286,7 @@ describe("products", () => {
 		);
 	});
 
-	test("weights are cast to bf16 when they changed, and only then", () => {
+	test("weights are cast to halves when they changed, and only then", () => {
 		const device = new FakeDevice({ addStep, castToHalf });
 		const runtime = open(device, () => ({ half: true }));
 		runtime.reserve("parameters", 64);

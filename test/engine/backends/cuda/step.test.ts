@@ -42,7 +42,7 @@ function parametersOf({ file, kernel }: Launch): number {
 	return found ? found[1].split(",").length : -1;
 }
 
-for (const precision of ["fp32", "tf32", "bf16"] as Precision[]) {
+for (const precision of ["fp32", "tf32", "bf16", "fp16"] as Precision[]) {
 	test.each(models)(`${precision}: %s`, async (_, changes) => {
 		const cache = mkdtempSync(join(tmpdir(), "rivulet-cuda-"));
 		const nothing = new Proxy({}, { get: () => () => {} });
@@ -76,7 +76,7 @@ for (const precision of ["fp32", "tf32", "bf16"] as Precision[]) {
 		await learner.evaluate(batch, { losses: true, correct: true });
 		expect(runtime.lastCapture?.nodes).toBeGreaterThan(50);
 		for (const [name, launch] of launches) expect(parametersOf(launch), name).toBe(launch.args.length);
-		const inHalves = precision === "bf16" && (changes.window?.from ?? 8) % 16 === 0;
+		const inHalves = ["bf16", "fp16"].includes(precision) && (changes.window?.from ?? 8) % 16 === 0;
 		expect(launches.has("attention_half attentionHalfGrad")).toBe(inHalves);
 		await learner.session.close();
 		rmSync(cache, { recursive: true, force: true });

@@ -115,13 +115,13 @@ __device__ __forceinline__ void addOuter(
     }
 }
 
-// A row of a result and of its bf16 copy; either may be absent.
+// A row of a result and of its copy in halves; either may be absent.
 struct Place {
     float* row;
     unsigned short* copy;
 };
 
-// A result, its bf16 copy (or none), and whether that is all that is wanted.
+// A result, its copy in halves (or none), and whether that is all that is wanted.
 struct Result {
     const Matrix &y, &copy;
     int only;

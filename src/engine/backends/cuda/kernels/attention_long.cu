@@ -1,7 +1,7 @@
-// Causal attention of long windows without prefix and its gradient, operands in bf16, sums and the softmax in fp32. A block's four warps
+// Causal attention of long windows without prefix and its gradient, operands in halves, sums and the softmax in fp32. A block's four warps
 // have 32 rows of queries each and go over the keys, or KEYS keys each and go over the queries; what they go over lies in shared memory,
 // 64 rows at a time, the next 64 on their way meanwhile. The forward pass leaves the logarithm of every softmax's denominator and the
-// result in bf16 for the gradient. Compiled with HEAD, the columns of a head: a multiple of 32.
+// result in halves for the gradient. Compiled with HEAD, the columns of a head: a multiple of 32.
 //
 // Lane 4 g + t. Rows in shared memory are 4 words more than a multiple of 8 apart: eight rows of 16 bytes meet in no bank.
 #include "common.cuh"
@@ -167,7 +167,8 @@ __device__ __forceinline__ void pack(unsigned (&to)[4], const float (&left)[4], 
     to[3] = halfPair(right[2], right[3]);
 }
 
-// q, keys and values, and `kept`, the result kept for the gradient, are bf16; o or its copy may be absent. log: a word for each row of each head.
+// q, keys and values, and `kept`, the result kept for the gradient, are halves; o or its copy may be absent. log: a word for each row of
+// each head.
 extern "C" __global__ void __launch_bounds__(128) attentionLong(Matrix q, Matrix keys, Matrix values, Matrix o, Matrix copy, Matrix kept,
     float* log, int windows, int heads, float p, int id, int sequences, const JobState* job, int firstSequence)
 {
@@ -265,7 +266,8 @@ extern "C" __global__ void attentionMeans(Matrix dout, Matrix kept, float* mean,
     float sum = 0;
     for (int c = 2 * lane; c < HEAD; c += 64) {
         unsigned a = *(const unsigned*)(halfRow(dout, row) + first + c), b = *(const unsigned*)(halfRow(kept, row) + first + c);
-        sum += __uint_as_float(a << 16) * __uint_as_float(b << 16) + __uint_as_float(a & 0xffff0000u) * __uint_as_float(b & 0xffff0000u);
+        float2 x = numbersOf(a), y = numbersOf(b);
+        sum += x.x * y.x + x.y * y.y;
     }
     sum = warpSum(sum);
     if (lane == 0) mean[which] = sum;

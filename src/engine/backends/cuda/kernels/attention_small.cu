@@ -129,7 +129,7 @@ __device__ __forceinline__ void outer(float (&d)[4], const float* w, int rowStep
     }
 }
 
-// A result, its bf16 copy (or none), and whether that is all that is wanted.
+// A result, its copy in halves (or none), and whether that is all that is wanted.
 struct Result {
     const Matrix &y, &copy;
     int only;

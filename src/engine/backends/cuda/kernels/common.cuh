@@ -1,7 +1,7 @@
 // What all kernels share: operands, reductions of a warp and of a row, random numbers. Compiled by NVRTC: no includes.
 #pragma once
 
-// Elements are float, or bf16 with `half`, which only kernels that say so can read.
+// Elements are float, or halves with `half`, which only kernels that say so can read.
 struct Matrix {
     float* data;
     int rows, cols, ld, half;
@@ -10,7 +10,8 @@ struct Matrix {
 
 // Of the step, in device memory, so that a captured job serves every step.
 struct JobState {
-    unsigned seedLow, seedHigh, step, pad;
+    unsigned seedLow, seedHigh, step;
+    float unscale;  // by which gradients of a scaled loss are to be multiplied
 };
 
 #define FULL_WARP 0xffffffffu
@@ -146,25 +147,54 @@ __device__ __forceinline__ float geluSlope(float x)
     return at.below + x * at.density;
 }
 
-// A row of a matrix of bf16, and a number as bf16, rounded to nearest, ties to even.
+// Halves: numbers of 16 bits, in bf16 or, compiled with FP16, in fp16. No other file knows which.
+#if FP16
+#define HALF_TYPE "f16"
+#else
+#define HALF_TYPE "bf16"
+#endif
+
+// A row of a matrix of halves.
 __device__ __forceinline__ unsigned short* halfRow(const Matrix& x, int r)
 {
     return (unsigned short*)x.data + (long long)r * x.ld;
 }
 
+// A number as a half, rounded to nearest, ties to even; what is beyond fp16's 65504 is infinite. Two of them as a pair. The number of a
+// half, and the two of a pair.
 #ifndef EMULATED
 __device__ __forceinline__ unsigned short halfBits(float x)
 {
     unsigned short bits;
-    asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(x));
+    asm("cvt.rn." HALF_TYPE ".f32 %0, %1;" : "=h"(bits) : "f"(x));
     return bits;
 }
 
 __device__ __forceinline__ unsigned halfPair(float low, float high)
 {
     unsigned bits;
-    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
+    asm("cvt.rn." HALF_TYPE "x2.f32 %0, %1, %2;" : "=r"(bits) : "f"(high), "f"(low));
     return bits;
+}
+
+__device__ __forceinline__ float numberOf(unsigned short half)
+{
+#if FP16
+    float x;
+    asm("cvt.f32.f16 %0, %1;" : "=f"(x) : "h"(half));
+    return x;
+#else
+    return __uint_as_float((unsigned)half << 16);
+#endif
+}
+
+__device__ __forceinline__ float2 numbersOf(unsigned pair)
+{
+#if FP16
+    return make_float2(numberOf((unsigned short)pair), numberOf((unsigned short)(pair >> 16)));
+#else
+    return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
+#endif
 }
 #endif
 
@@ -174,16 +204,10 @@ __device__ __forceinline__ void storeHalf4(unsigned short* to, float4 x)
     *(uint2*)to = make_uint2(halfPair(x.x, x.y), halfPair(x.z, x.w));
 }
 
-// The two numbers of a pair of bf16.
-__device__ __forceinline__ float2 numbersOf(unsigned pair)
-{
-    return make_float2(__uint_as_float(pair << 16), __uint_as_float(pair & 0xffff0000u));
-}
-
 // Elements of a matrix of either kind; fours at a multiple of their size.
 __device__ __forceinline__ float loadAny(const Matrix& x, int r, int c)
 {
-    return x.half ? __uint_as_float((unsigned)halfRow(x, r)[c] << 16) : x.row(r)[c];
+    return x.half ? numberOf(halfRow(x, r)[c]) : x.row(r)[c];
 }
 
 __device__ __forceinline__ float4 loadHalf4(const Matrix& x, int r, int c)
@@ -198,7 +222,7 @@ __device__ __forceinline__ float4 loadAny4(const Matrix& x, int r, int c)
     return x.half ? loadHalf4(x, r, c) : *(const float4*)(x.row(r) + c);
 }
 
-// Eight of bf16 in one go.
+// Eight halves in one go.
 struct Eight {
     float4 low, high;
 };
@@ -275,17 +299,18 @@ __device__ __forceinline__ void multiply(float (&d)[4], const float (&a)[4], con
     }
 }
 
-// d (16 x 8) += a (16 x 16) b (16 x 8), pairs of bf16. Lane 4 g + t holds a: (g, 2 t), (g + 8, 2 t), (g, 2 t + 8), (g + 8, 2 t + 8), each
+// d (16 x 8) += a (16 x 16) b (16 x 8), pairs of halves. Lane 4 g + t holds a: (g, 2 t), (g + 8, 2 t), (g, 2 t + 8), (g + 8, 2 t + 8), each
 // with the column after it; b: (2 t, g), (2 t + 8, g), each with the row after it.
 #ifndef EMULATED
 __device__ __forceinline__ void multiplyHalves(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
 {
-    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
+    asm("mma.sync.aligned.m16n8k16.row.col.f32." HALF_TYPE "." HALF_TYPE ".f32 "
+        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
         : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
         : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
 
-// Four matrices of 8 x 8 bf16 in shared memory, of which lane 8 i + r names row r of matrix i: lane 4 g + t gets (g, 2 t) and the element
+// Four matrices of 8 x 8 halves in shared memory, of which lane 8 i + r names row r of matrix i: lane 4 g + t gets (g, 2 t) and the element
 // after it of each; `Across`: (2 t, g) and the one below it.
 __device__ __forceinline__ void loadMatrices(unsigned (&to)[4], const unsigned short* row)
 {

@@ -99,7 +99,7 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
     if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
 
-// bf16 as it lies in memory, in the first two words of four: numbers, which `widen` makes of it, would have to be waited for.
+// Halves as they lie in memory, in the first two words of four: numbers, which `widen` makes of it, would have to be waited for.
 __device__ __forceinline__ void loadHalf(Row& to, const Matrix& from, int r, int cols)
 {
     EACH_QUAD(t, j, c, cols) {
@@ -167,7 +167,7 @@ __device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* bias
 }
 
 // dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual, dropped dy, x or residual; dy
-// may be bf16.
+// may be halves.
 extern "C" __global__ void __launch_bounds__(128, 5 - TURNS) normRowGrad(Matrix dy, Matrix x, const float* weight, Matrix stats, Matrix residual,
     Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id, int rowsPerSequence,
     int sequences, const JobState* job, int firstSequence)

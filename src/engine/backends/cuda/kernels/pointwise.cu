@@ -42,7 +42,7 @@ extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const f
     }
 }
 
-// The same, four columns at a time: cols, ld and places are multiples of 4. `half`: a copy of y as bf16; all there is of it with `only`.
+// The same, four columns at a time: cols, ld and places are multiples of 4. `half`: a copy of y as halves; all there is of it with `only`.
 extern "C" __global__ void pointwise4(
     Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g, Matrix half, int only)
 {
@@ -65,7 +65,7 @@ extern "C" __global__ void pointwise4(
 }
 
 // What follows a product: z = v + bias, y = dropout(activation(z)) + residual, added to y where asked. v may be y itself, or its copy.
-// `half`: a copy of y as bf16; all there is of it with `only`. v, factor and z may be bf16.
+// `half`: a copy of y as halves; all there is of it with `only`. v, factor and z may be halves.
 struct Epilogue {
     Matrix v;
     const float* bias;
@@ -175,7 +175,7 @@ extern "C" __global__ void epilogue4Dropout(Matrix v, const float* bias, Matrix 
     }
 }
 
-// y = activation(v), or v times the slope of the activation at `factor`; all bf16 without gaps, eight at a time.
+// y = activation(v), or v times the slope of the activation at `factor`; all halves without gaps, eight at a time.
 template <int ACTIVATION>
 __device__ __forceinline__ void activateHalves(const uint4* v, const uint4* factor, uint4* y, int eights)
 {
@@ -202,7 +202,7 @@ extern "C" __global__ void epilogueHalves(const uint4* v, const uint4* factor, u
     }
 }
 
-// Rows of f32 as bf16.
+// Rows of f32 as halves.
 extern "C" __global__ void castRows(Matrix x, Matrix y)
 {
     waitForLaunchesBefore();

@@ -4,7 +4,7 @@
 #define EACH_ROW(r, n) for (int r = blockIdx.x * blockDim.y + threadIdx.y; r < (n); r += gridDim.x * blockDim.y)
 #define EACH_COLUMN(c, n) for (int c = threadIdx.x; c < (n); c += blockDim.x)
 
-// `half`: a copy of y as bf16; all there is of it with `only`. Here and below.
+// `half`: a copy of y as halves; all there is of it with `only`. Here and below.
 extern "C" __global__ void layerNorm(
     Matrix x, const float* weight, const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps)
 {
@@ -86,7 +86,7 @@ struct Exponentials {
     }
 };
 
-// One pass over the logits, which may be bf16; four at a time where `wide`: columns, rows and place in fours.
+// One pass over the logits, which may be halves; four at a time where `wide`: columns, rows and place in fours.
 extern "C" __global__ void crossEntropy(Matrix logits, Matrix targets, Matrix nll, Matrix lse, int wide)
 {
     waitForLaunchesBefore();

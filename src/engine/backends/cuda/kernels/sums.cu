@@ -5,7 +5,7 @@ template <class T, bool HALF>
 __device__ __forceinline__ T element(const Matrix& x, int r, int c)
 {
     if constexpr (sizeof(T) == sizeof(float))
-        return HALF ? __uint_as_float((unsigned)halfRow(x, r)[c] << 16) : x.row(r)[c];
+        return HALF ? numberOf(halfRow(x, r)[c]) : x.row(r)[c];
     else
         return HALF ? loadHalf4(x, r, c) : *(const float4*)(x.row(r) + c);
 }
@@ -31,8 +31,8 @@ __device__ __forceinline__ T sumOver(const Matrix& x, const Matrix& n, const Mat
     return total;
 }
 
-// y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`; x may be bf16. Blocks of
-// 32 x 8 threads: 32 columns, or fours of them, eight rows at a time.
+// y (chunks x cols, one under the other) = sums over chunks of rows of x, or of x times the normalised values of `n`; x may be halves.
+// Blocks of 32 x 8 threads: 32 columns, or fours of them, eight rows at a time.
 template <class T>
 __device__ __forceinline__ void sumColumns(Matrix x, Matrix n, Matrix stats, Matrix y, int chunkRows, int accumulate)
 {

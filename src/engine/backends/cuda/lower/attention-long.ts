@@ -1,5 +1,5 @@
 /**
- * Attention of long windows in bf16. A forward call and its gradient are known as a pair, so that the gradient finds what the forward call
+ * Attention of long windows in half precision. A forward call and its gradient are known as a pair, so that the gradient finds what the forward call
  * kept for it; a gradient without its forward call, and whatever else does not suit these kernels, is attention.ts's.
  */
 import type { Instruction, Operand, Program } from "../../../program.ts";
@@ -28,7 +28,7 @@ const warps = 4;
 const stageRows = 64;
 const padding = 8;
 
-/** What a forward call keeps for its gradient: a word for each row of each head, and the result in bf16. */
+/** What a forward call keeps for its gradient: a word for each row of each head, and the result in halves. */
 interface Kept {
 	readonly log: DeviceOperand;
 	readonly result: DeviceOperand;
@@ -83,10 +83,10 @@ function keep({ inputs, attributes }: Instruction, context: LowerContext): Kept 
 	const words = rows * attributes.heads;
 	const log = { space: "scratch", offset: context.keep(words), rows: 1, cols: words, ld: words, dtype: "f32" } as const;
 	const place = { space: "scratch", offset: context.keep((rows * cols) / 2), rows, cols, ld: cols } as const;
-	return { log, result: { ...place, dtype: "bf16" } };
+	return { log, result: { ...place, dtype: "half" } };
 }
 
-/** Operands of these calls that are read as bf16. */
+/** Operands of these calls that are read as halves. */
 export function longHalfInputs({ op }: Instruction): readonly number[] {
 	return op.name === "attention" ? [0, 1] : [0, 1, 3];
 }
@@ -106,7 +106,7 @@ function tiled(kernel: string, rows: number, args: Argument[], { inputs, attribu
 	const { windows, heads } = attributes;
 	const q = operand(inputs, 0);
 	const columns = q.cols / heads;
-	// Two buffers of two matrices in bf16, then two words of a row.
+	// Two buffers of two matrices of halves, then two words of a row.
 	const shared = 2 * 2 * 2 * stageRows * (columns + padding) + 4 * 2 * stageRows;
 	const grid = [windows * heads, Math.ceil(q.rows / windows / (warps * rows)), 1] as const;
 	const defines = { HEAD: columns };

@@ -79,7 +79,7 @@ function dropoutOf({ p, dropoutId, sequences }: Instruction["attributes"]): Laun
 	return [float(p), int(dropoutId), int(sequences), job, firstSequence];
 }
 
-/** A result, its bf16 copy if one is wanted, and whether that is all. */
+/** A result, its copy in halves if one is wanted, and whether that is all. */
 function resultOf(y: Operand, context: LowerContext): Argument[] {
 	return [matrix(y), ...halfOf(y, context)];
 }

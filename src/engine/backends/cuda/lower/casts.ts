@@ -1,4 +1,4 @@
-/** How kernels get the bf16 copies of values that they read, with the casts that it takes where who made a value did not make its copy. */
+/** How kernels get the copies in halves of values that they read, with the casts that it takes where who made a value did not make its copy. */
 import type { Instruction, Operand } from "../../../program.ts";
 import { halfOf, inFours, type LowerContext, matrix, strided } from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand } from "../lower-types.ts";
@@ -13,7 +13,7 @@ export function halfInput(
 	const known = context.halves?.input(x) ?? null;
 	for (const part of known?.missing ?? []) {
 		const { offset, rows, cols, ld } = part;
-		const to = { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "bf16" } as const;
+		const to = { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "half" } as const;
 		commands.push(cast(part, to, instruction, context));
 	}
 	return known?.from ?? null;
@@ -38,7 +38,7 @@ export function results(y: Operand, context: LowerContext): Argument[] {
 	return [matrix(alone ? null : y), copy];
 }
 
-/** For a kernel that can read either: the copy where some of the value was made in bf16 alone, else the value. */
+/** For a kernel that can read either: the copy where some of the value was made in halves alone, else the value. */
 export function asItIs(
 	x: Operand,
 	commands: Command[],

@@ -1,7 +1,7 @@
 /**
- * Values of the arena that are read as bf16. Each has its copy at the same place of a mirror of the arena, made once: by the kernel that
- * makes the value where that kernel can, else cast before it is first read. A value that nothing reads in single precision need not be
- * written in single precision at all.
+ * Values of the arena that are read in half precision: as 16 bits each, of a format that lowering need not know. Each has its copy at the
+ * same place of a mirror of the arena, made once: by the kernel that makes the value where that kernel can, else cast before it is first
+ * read. A value that nothing reads in single precision need not be written in single precision at all.
  */
 import type { Instruction, Operand, Program } from "../../../program.ts";
 import type { DeviceOperand } from "../lower-types.ts";
@@ -9,14 +9,14 @@ import type { DeviceOperand } from "../lower-types.ts";
 /** A value of the arena, from the instruction that made it (or first wanted a cast of what it is a part of) until it is overwritten. */
 interface Value {
 	readonly operand: Operand;
-	/** Read as bf16; by anything in single precision. */
+	/** Read as halves; by anything in single precision. */
 	half: boolean;
 	full: boolean;
 	/** The copy has been made. */
 	made: boolean;
 }
 
-/** Which inputs of an instruction are read as bf16. */
+/** Which inputs of an instruction are read as halves. */
 export interface HalfInputs {
 	/** Always, if they can be. */
 	readonly always: readonly number[];
@@ -26,7 +26,7 @@ export interface HalfInputs {
 
 export const noHalves: HalfInputs = { always: [], alone: [] };
 
-/** An input that is to be read as bf16 if nothing reads its values in single precision. */
+/** An input that is to be read as halves if nothing reads its values in single precision. */
 interface Undecided {
 	readonly read: Map<Operand, Value[]>;
 	readonly input: Operand;
@@ -34,7 +34,7 @@ interface Undecided {
 }
 
 export class Halves {
-	/** By instruction: values that inputs read as bf16 consist of, and the values of its outputs. */
+	/** By instruction: values that inputs read as halves consist of, and the values of its outputs. */
 	readonly #read: Map<Operand, Value[]>[] = [];
 	readonly #made: Map<Operand, Value>[] = [];
 	#at = 0;
@@ -86,7 +86,7 @@ export class Halves {
 		return value?.half && !value.full ? (this.output(operand)?.to ?? null) : null;
 	}
 
-	/** For who can read either: was some of it made in bf16 alone? */
+	/** For who can read either: was some of it made in halves alone? */
 	madeAlone(operand: Operand): boolean {
 		return this.#read[this.#at].get(operand)?.some(({ made, full }) => made && !full) ?? false;
 	}
@@ -104,7 +104,7 @@ export class Halves {
 
 /** The copy of an operand of the arena. */
 function mirror({ offset, rows, cols, ld }: Operand): DeviceOperand {
-	return { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "bf16" };
+	return { space: "scratch", offset: offset / 2, rows, cols, ld, dtype: "half" };
 }
 
 /** One reader in single precision is enough for all that read a value, or a value together with it. */

@@ -30,7 +30,7 @@ function gradInRegisters({ inputs: [dy, x, weight, , residual], outputs: [dx] }:
 	return inRegisters([dy, x, weight, residual, dx]);
 }
 
-/** What comes back from the products behind a norm: as bf16 where nothing else reads it. */
+/** What comes back from the products behind a norm: as halves where nothing else reads it. */
 export function normsHalf(instruction: Instruction): HalfInputs {
 	const { op, inputs } = instruction;
 	const able = op.name === "layerNormWeightGrad" || (op.name === "layerNormGrad" && gradInRegisters(instruction));

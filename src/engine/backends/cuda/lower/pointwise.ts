@@ -87,12 +87,12 @@ interface Rest {
 	readonly z: DeviceOperand | null;
 }
 
-/** An activation alone, or its gradient, from bf16 to bf16 without gaps; null where it is not that. */
+/** An activation alone, or its gradient, from halves to halves without gaps; null where it is not that. */
 function halvesOnly(instruction: Instruction, context: LowerContext, v: DeviceOperand, rest: Rest) {
 	const { activation = 0, accumulate = 0, p } = instruction.attributes;
-	if (v.dtype !== "bf16" || rest.bias || rest.residual || rest.z || accumulate || p > 0) return null;
+	if (v.dtype !== "half" || rest.bias || rest.residual || rest.z || accumulate || p > 0) return null;
 	const y = context.halves?.outputAlone(operand(instruction.outputs, 0));
-	const flat = [v, rest.factor, y].every((each) => !each || (each.dtype === "bf16" && each.ld === each.cols));
+	const flat = [v, rest.factor, y].every((each) => !each || (each.dtype === "half" && each.ld === each.cols));
 	if (!y || !flat) return null;
 	const eights = (y.rows * y.cols) / 8;
 	const args = [...[v, rest.factor, y].map(pointer), int(eights), int(activation)];

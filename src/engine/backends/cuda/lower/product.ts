@@ -41,7 +41,7 @@ function product(
 	const [a, b] = [operand(instruction.inputs, 0), operand(instruction.inputs, 1)];
 	const parts = split(instruction, a, b, y);
 	const commands: Command[] = [];
-	if (context.precision === "bf16" && worthHalf(parts)) {
+	if (context.halves && worthHalf(parts)) {
 		parts.a = { ...asHalf(a, commands, instruction, context), rows: parts.a.rows };
 		parts.b = { ...asHalf(b, commands, instruction, context), rows: parts.b.rows };
 		if (parts.strideA > 0) parts.strideA = parts.a.rows * parts.a.ld;
@@ -78,7 +78,7 @@ function split({ attributes, label }: Instruction, a: Operand, b: Operand, y: De
 	};
 }
 
-/** bf16 operands need rows of 16 bytes; a cast must not cost more than the product saves. */
+/** Operands in half precision need rows of 16 bytes; a cast must not cost more than the product saves. */
 function worthHalf({ a, b, y }: Parts): boolean {
 	return [a, b, y].every(({ cols }) => cols % 8 === 0) && a.rows >= 8 && b.rows >= 8;
 }
@@ -88,7 +88,7 @@ function partsOf(instruction: Instruction): Parts {
 	return split(instruction, operand(inputs, 0), operand(inputs, 1), operand(outputs, 0));
 }
 
-/** Inputs that a product, and what comes with it, read as bf16 where that is the precision. */
+/** Inputs that a product, and what comes with it, read as halves where that is the precision. */
 export function halfInputs(instruction: Instruction): HalfInputs {
 	if (instruction.op.name !== "matmul" || !worthHalf(partsOf(instruction))) return noHalves;
 	const fitting = (i: number) => {
@@ -98,16 +98,16 @@ export function halfInputs(instruction: Instruction): HalfInputs {
 	return { always: [0, 1].filter(fitting), alone: [3].filter(fitting) };
 }
 
-/** A whole weight as the runtime keeps it in bf16; a value of the arena as its copy; anything else is cast into scratch. */
+/** A whole weight as the runtime keeps it in halves; a value of the arena as its copy; anything else is cast into scratch. */
 function asHalf(x: Operand, commands: Command[], instruction: Instruction, context: LowerContext): DeviceOperand {
 	if (x.space === "parameters" && x.offset % 8 === 0 && x.ld % 8 === 0) {
 		context.useHalf();
-		return { ...x, space: "half", dtype: "bf16" };
+		return { ...x, space: "half", dtype: "half" };
 	}
 	const copy = halfInput(x, commands, instruction, context);
 	if (copy) return copy;
 	const scratch = context.scratch(x.rows, Math.ceil(x.cols / 2));
-	const to = { ...scratch, cols: x.cols, ld: x.cols, dtype: "bf16" } as const;
+	const to = { ...scratch, cols: x.cols, ld: x.cols, dtype: "half" } as const;
 	commands.push(cast(x, to, instruction, context));
 	return to;
 }

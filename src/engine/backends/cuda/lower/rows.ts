@@ -50,7 +50,7 @@ export const rowLowerings: Readonly<Record<string, Lowering>> = {
 	},
 };
 
-/** As bf16 if nothing needs them in single precision: a matrix of the size of the vocabulary is what takes time to write and read. */
+/** As halves if nothing needs them in single precision: a matrix of the size of the vocabulary is what takes time to write and read. */
 export function logitsAsHalf({ op, inputs }: Instruction): HalfInputs {
 	const known = op.name === "crossEntropy" || op.name === "crossEntropyGrad";
 	return known && fits(operand(inputs, 0)) ? { always: [], alone: [0] } : noHalves;

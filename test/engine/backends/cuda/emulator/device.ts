@@ -98,9 +98,9 @@ export class EmulatedDevice extends FakeDevice {
 		const size = (layout: FakeLayout, i: number) => BigInt(layout.described[i]);
 		const sizes = BigInt64Array.from([
 			...[size(y, 2), size(y, 1), size(b, transposeB ? 1 : 2), BigInt(y.set.get(5) ?? 1)],
-			...[BigInt(operation.get(4) ?? 0), BigInt(transposeB), BigInt(a.described[0] === 14)],
+			...[BigInt(operation.get(4) ?? 0), BigInt(transposeB), BigInt(a.described[0])],
 			...[a, b, c, y].flatMap((layout) => [size(layout, 3), BigInt(layout.set.get(6) ?? 0)]),
-			BigInt(y.described[0] === 14),
+			BigInt(y.described[0]),
 		]);
 		const bias = operation.get(7) === 4 ? operation.get(8) : 0n;
 		this.#product ??= koffi

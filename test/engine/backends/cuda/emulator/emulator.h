@@ -230,12 +230,46 @@ inline void multiplyTiles(float (&d)[4], const float (&a)[4], const float (&b)[2
     seen();
 }
 
-// The same for pairs of bf16.
+// Both formats of halves, by themselves: rounded to nearest, ties to even.
+inline unsigned short toBf16(float x)
+{
+    unsigned bits = __float_as_uint(x);
+    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+    return nan ? (unsigned short)0x7fff : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+inline float fromBf16(unsigned short half) { return __uint_as_float((unsigned)half << 16); }
+inline unsigned short toFp16(float x)
+{
+    unsigned bits = __float_as_uint(x), sign = bits >> 16 & 0x8000u, size = bits & 0x7fffffffu;
+    if (size > 0x7f800000u) return 0x7fff;
+    // Half of the last place beyond 65504 and more; below 2^-14 multiples of 2^-24, which is the last place of 1/2.
+    if (size >= 0x477ff000u) return sign | 0x7c00u;
+    if (size < 0x38800000u) return sign | (__float_as_uint(__uint_as_float(size) + 0.5f) - 0x3f000000u);
+    return sign | (size - 0x38000000u + 0xfffu + (size >> 13 & 1u)) >> 13;
+}
+inline float fromFp16(unsigned short half)
+{
+    unsigned sign = (half & 0x8000u) << 16, size = (half & 0x7fffu) << 13;
+    bool finite = size < 0x0f800000u;
+    // The exponent's bias is 112 less.
+    return __uint_as_float(sign | (finite ? __float_as_uint(__uint_as_float(size) * 0x1p112f) : size | 0x7f800000u));
+}
+#if FP16
+inline unsigned short halfBits(float x) { return toFp16(x); }
+inline float numberOf(unsigned short half) { return fromFp16(half); }
+#else
+inline unsigned short halfBits(float x) { return toBf16(x); }
+inline float numberOf(unsigned short half) { return fromBf16(half); }
+#endif
+inline unsigned halfPair(float low, float high) { return halfBits(low) | (unsigned)halfBits(high) << 16; }
+inline float2 numbersOf(unsigned pair) { return make_float2(numberOf((unsigned short)pair), numberOf((unsigned short)(pair >> 16))); }
+
+// The tensor core on pairs of halves.
 inline void multiplyHalves(float (&d)[4], const unsigned (&a)[4], const unsigned (&b)[2])
 {
     using namespace emulator;
     show<6>({a[0], a[1], a[2], a[3], b[0], b[1]});
-    auto half = [](unsigned pair, int high) { return __uint_as_float(high ? pair & 0xffff0000u : pair << 16); };
+    auto half = [](unsigned pair, int high) { return numberOf((unsigned short)(high ? pair >> 16 : pair)); };
     int g = current % 32 / 4, t = current % 4;
     for (int e = 0; e < 4; e++) {
         int row = e >> 1, col = 2 * t + (e & 1);
@@ -289,13 +323,6 @@ inline void waitForCopies()
     }
 }
 
-inline unsigned short halfBits(float x)
-{
-    unsigned bits = __float_as_uint(x);
-    bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
-    return nan ? (unsigned short)0x7fff : (unsigned short)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
-}
-inline unsigned halfPair(float low, float high) { return halfBits(low) | (unsigned)halfBits(high) << 16; }
 inline float fastExp2(float x) { return exp2f(x); }
 inline float fastInverse(float x) { return 1 / x; }
 inline float __expf(float x) { return expf(x); }
@@ -311,12 +338,16 @@ inline unsigned __byte_perm(unsigned a, unsigned b, unsigned which)
 
 #define DYNAMIC_SHARED(type, name) type* name = (type*)emulator::dynamicShared
 
-// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, half (a and b), then ld and stride of a, b, c, y, and whether y is half.
+// Row-major y = op(a) op(b) (+ bias) (+ c); sizes: m, n, k, batch, transposeA, transposeB, type of a and b, then ld and stride of a, b,
+// c, y, and type of y. Types as cuBLASLt numbers them: 0 fp32, 2 fp16, 14 bf16.
 extern "C" void emulatedProduct(const void* a, const void* b, const float* c, const float* bias, void* y, const int64_t* sizes)
 {
     const int64_t m = sizes[0], n = sizes[1], k = sizes[2];
-    const bool half = sizes[6];
-    auto at = [half](const void* x, int64_t i) { return half ? __uint_as_float(((const uint16_t*)x)[i] << 16) : ((const float*)x)[i]; };
+    auto at = [type = sizes[6]](const void* x, int64_t i) {
+        if (type == 0) return ((const float*)x)[i];
+        unsigned short half = ((const unsigned short*)x)[i];
+        return type == 2 ? fromFp16(half) : fromBf16(half);
+    };
     for (int64_t s = 0; s < sizes[3]; s++)
         for (int64_t i = 0; i < m; i++)
             for (int64_t j = 0; j < n; j++) {
@@ -327,7 +358,7 @@ extern "C" void emulatedProduct(const void* a, const void* b, const float* c, co
                 if (bias) sum += bias[j];
                 if (c) sum += c[s * sizes[12] + i * sizes[11] + j];
                 int64_t to = s * sizes[14] + i * sizes[13] + j;
-                if (sizes[15]) ((uint16_t*)y)[to] = halfBits((float)sum);
-                else ((float*)y)[to] = (float)sum;
+                if (sizes[15] == 0) ((float*)y)[to] = (float)sum;
+                else ((unsigned short*)y)[to] = sizes[15] == 2 ? toFp16((float)sum) : toBf16((float)sum);
             }
 }
