@@ -138,6 +138,19 @@ __device__ __forceinline__ float geluSlope(float x)
     return at.below + x * at.density;
 }
 
+// What a product's attribute `activation` says is done to x; `other` is the factor of the last three.
+__device__ __forceinline__ float activated(int activation, float x, float other)
+{
+    switch (activation) {
+        case 1: return gelu(x);
+        case 2: return x > 0 ? x : 0;
+        case 3: return x * geluSlope(other);
+        case 4: return other > 0 ? x : 0;
+        case 5: return x * other;
+        default: return x;
+    }
+}
+
 // A row of a matrix of bf16, and a number as bf16, rounded to nearest, ties to even.
 __device__ __forceinline__ unsigned short* halfRow(const Matrix& x, int r)
 {
