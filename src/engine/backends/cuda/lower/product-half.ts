@@ -30,6 +30,7 @@ interface Tile {
 
 const tiles: readonly Tile[] = [
 	{ rows: 128, columns: 96, down: 4, across: 2 },
+	{ rows: 128, columns: 64, down: 4, across: 2 },
 	{ rows: 64, columns: 96, down: 2, across: 2 },
 	{ rows: 64, columns: 64, down: 2, across: 2 },
 	{ rows: 64, columns: 32, down: 2, across: 2 },
