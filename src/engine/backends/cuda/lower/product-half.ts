@@ -2,7 +2,7 @@
  * Products of halves with what follows them in one launch, where they are so small that a launch of its own would take as long as they do.
  * Whatever does not suit is product.ts's.
  */
-import type { Instruction, Operand } from "../../../program.ts";
+import type { Instruction } from "../../../program.ts";
 import { inFours, type LowerContext, matrix, operand, pointer } from "../lower-context.ts";
 import type { DeviceOperand, Launch } from "../lower-types.ts";
 import { results } from "./casts.ts";
@@ -18,10 +18,10 @@ const mostAtOnce = 7;
 const mostResident = 3;
 const reserved = 1024;
 /** Halves of padding of a row in shared memory. */
-const padding = 8;
+export const padding = 8;
 
 /** A block's part of the result, and its warps. */
-interface Tile {
+export interface Tile {
 	readonly rows: number;
 	readonly columns: number;
 	readonly down: number;
@@ -38,14 +38,14 @@ const tiles: readonly Tile[] = [
 ];
 
 /** a of m x k, b of n x k (transposed) or k x n. */
-interface Shape {
+export interface Shape {
 	readonly m: number;
 	readonly n: number;
 	readonly k: number;
 	readonly transposed: boolean;
 }
 
-function shapeOf({ inputs, outputs, attributes }: Instruction): Shape {
+export function shapeOf({ inputs, outputs, attributes }: Instruction): Shape {
 	const y = operand(outputs, 0);
 	return { m: y.rows, n: y.cols, k: operand(inputs, 0).cols, transposed: !!attributes.transposeB };
 }
@@ -62,40 +62,53 @@ function tileOf(shape: Shape, { multiprocessors }: LowerContext): Tile {
 	return tiles.reduce((best, each) => (brought(each) < brought(best) ? each : best));
 }
 
-/** Constants of the kernels, and the shared memory of a block in bytes. */
-function sizesOf(shape: Shape, { rows, columns, down, across }: Tile, { multiprocessors, sharedMemory }: LowerContext) {
-	const { k, transposed } = shape;
-	const inner = inners.find((each) => k % each === 0) ?? k;
-	const stage =
-		(rows + (transposed ? columns : 0)) * (inner + padding) + (transposed ? 0 : inner * (columns + padding));
-	const between = rows * (columns + across * padding);
-	const [wide, tall] = blocksOf(shape, { rows, columns, down, across });
-	const resident = Math.min(mostResident, Math.ceil((wide * tall) / multiprocessors));
-	const room = Math.floor(((sharedMemory + reserved) / resident - reserved) / 2 - between);
+/**
+ * Constants of the kernels for a tile whose block contracts over `inner` of what there is, and the shared memory in bytes: that of its stages,
+ * for which there is `room`, and `beside` them.
+ */
+export function sizesOf(
+	{ rows, columns, down, across }: Tile,
+	{ k, transposed }: Pick<Shape, "k" | "transposed">,
+	{ room, beside }: { readonly room: number; readonly beside: number },
+): { defines: Record<string, number>; shared: number } {
+	const inner = innerOf(k);
+	const halves = transposed
+		? (rows + columns) * (inner + padding)
+		: rows * (inner + padding) + inner * (columns + padding);
 	const steps = k / inner;
-	const fitting = Math.floor(room / stage);
+	const fitting = Math.floor((room - beside) / (2 * halves));
 	const stages = steps <= Math.min(fitting, mostAtOnce) ? steps + 1 : Math.min(fitting, mostAtOnce + 1);
 	return {
 		defines: {
 			...{ ROWS: rows, COLUMNS: columns, DOWN: down, ACROSS: across },
 			...{ INNER: inner, STAGES: stages, TRANSPOSED: Number(transposed) },
 		},
-		shared: 2 * (Math.min(stages, steps) * stage + between),
+		shared: 2 * Math.min(stages, steps) * halves + beside,
 	};
 }
 
-/** Can this be one launch? */
-export function isSmall(instruction: Instruction, context: LowerContext): boolean {
-	const { inputs, outputs, attributes } = instruction;
-	const [a, b, , factor, residual] = inputs;
-	const { halves } = context;
-	const { transposeA, batch, activation, accumulate, p } = attributes;
-	if (!halves || activation === 0 || transposeA || batch > 1 || accumulate || p > 0 || residual) return false;
+/** Of a stage; 0 where k is no number of sixteens. */
+function innerOf(k: number): number {
+	return inners.find((each) => k % each === 0) ?? 0;
+}
+
+/** Are an instruction's a and b one product, small enough, that the kernels can read? */
+export function isSmall(instruction: Instruction): boolean {
+	const { inputs, attributes } = instruction;
 	const { m, n, k } = shapeOf(instruction);
-	if (m * n * k > most || k % 16 !== 0 || n % 8 !== 0) return false;
+	if (attributes.transposeA || attributes.batch > 1 || m * n * k > most || innerOf(k) === 0 || n % 8 !== 0)
+		return false;
+	return [operand(inputs, 0), operand(inputs, 1)].every((each) => each.space !== "arena" || fits(each));
+}
+
+/** Can it be one launch with what follows it? */
+export function suitsProductHalf(instruction: Instruction, { halves }: LowerContext): boolean {
+	const { inputs, outputs, attributes } = instruction;
+	const [, , , factor, residual] = inputs;
+	const { activation, accumulate, p } = attributes;
+	if (!halves || activation === 0 || accumulate || p > 0 || residual || !isSmall(instruction)) return false;
 	if (factor && !(fits(factor) && halves.madeAlone(factor))) return false;
-	const whole = (each: Operand | null) => each?.space !== "arena" || fits(each);
-	return [a, b].every(whole) && outputs.every((each) => !each || inFours(each));
+	return outputs.every((each) => !each || inFours(each));
 }
 
 /** The launch for such an instruction; all operands but the bias in halves. */
@@ -106,12 +119,17 @@ export function productHalf(
 ): Launch {
 	const shape = shapeOf(instruction);
 	const tile = tileOf(shape, context);
-	const { defines, shared } = sizesOf(shape, tile, context);
+	const grid = blocksOf(shape, tile);
+	const { multiprocessors, sharedMemory } = context;
+	const resident = Math.min(mostResident, Math.ceil((grid[0] * grid[1]) / multiprocessors));
+	const room = (sharedMemory + reserved) / resident - reserved;
+	const beside = 2 * tile.rows * (tile.columns + tile.across * padding);
+	const { defines, shared } = sizesOf(tile, shape, { room, beside });
 	const y = results(operand(instruction.outputs, 0), context);
 	return {
 		...{ kind: "kernel", file: "product_half", kernel: "productHalf" },
 		defines: { ...defines, ACTIVATION: instruction.attributes.activation },
-		...{ grid: blocksOf(shape, tile), block: [32 * tile.down * tile.across, 1, 1], shared },
+		...{ grid, block: [32 * tile.down * tile.across, 1, 1], shared },
 		args: [matrix(a), matrix(b), pointer(instruction.inputs[2]), matrix(factor), ...y, matrix(z)],
 		label: instruction.label,
 	};

@@ -5,7 +5,7 @@ import type { Command, DeviceOperand, Product } from "../lower-types.ts";
 import { asItIs, cast, halfInput } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
-import { isSmall, productHalf } from "./product-half.ts";
+import { productHalf, suitsProductHalf } from "./product-half.ts";
 
 const matmul: Lowering = (instruction, context) => {
 	const [, , bias, factor, residual] = instruction.inputs;
@@ -21,7 +21,7 @@ const matmul: Lowering = (instruction, context) => {
 	}
 	// Without a bias the product is z itself. What nothing reads in single precision is not written in it.
 	const ofZ = (z && halves?.outputAlone(z)) ?? z;
-	if (halves && isSmall(instruction, context)) return small(instruction, ofZ, context);
+	if (suitsProductHalf(instruction, context)) return small(instruction, ofZ, context);
 	const kept = ofZ && !bias;
 	const place = () => (accumulate ? context.scratch(y.rows, y.cols) : (halves?.outputAlone(y) ?? y));
 	const v = kept ? ofZ : place();
@@ -109,7 +109,12 @@ export function halfInputs(instruction: Instruction): HalfInputs {
 }
 
 /** A whole weight as the runtime keeps it in bf16; a value of the arena as its copy; anything else is cast into scratch. */
-function asHalf(x: Operand, commands: Command[], instruction: Instruction, context: LowerContext): DeviceOperand {
+export function asHalf(
+	x: Operand,
+	commands: Command[],
+	instruction: Instruction,
+	context: LowerContext,
+): DeviceOperand {
 	if (x.space === "parameters" && x.offset % 8 === 0 && x.ld % 8 === 0) {
 		context.useHalf();
 		return { ...x, space: "half", dtype: "bf16" };
