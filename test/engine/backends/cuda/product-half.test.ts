@@ -150,10 +150,10 @@ interface NormCase {
 
 const normed = { m: 40, n: 96, k: 64, p: 0.2, residual: true };
 const normCases: [string, NormCase][] = [
-	["a block for a row", { ...normed, plan: [32, 96, 1, 1] }],
-	["no dropout, no residual", { ...normed, p: 0, residual: false, plan: [32, 96, 1, 1] }],
-	["rows in parts", { ...normed, n: 192, plan: [32, 96, 2, 1], transposed: true }],
-	["parts added up", { ...normed, n: 192, k: 384, transposed: true, bias: true, full: true, plan: [32, 96, 2, 2] }],
+	["a block for a row", { ...normed, multiprocessors: 2, plan: [32, 96, 1, 1] }],
+	["no dropout, no residual", { ...normed, p: 0, residual: false, plan: [32, 32, 3, 1] }],
+	["rows in parts", { ...normed, n: 192, transposed: true, multiprocessors: 4, plan: [32, 96, 2, 1] }],
+	["parts added up", { ...normed, n: 192, k: 384, transposed: true, bias: true, full: true, plan: [32, 96, 2, 4] }],
 	["64 rows", { ...normed, m: 100, n: 128, transposed: true, multiprocessors: 2, plan: [64, 128, 1, 1] }],
 	[
 		"64 rows, parts added up",
@@ -164,7 +164,7 @@ const normCases: [string, NormCase][] = [
 ];
 
 /**
- * The result goes into a product; x, and the norm if it is wanted in single precision, to the outputs. Without `kept` nothing reads a and b
+ * The result goes into a product; x, and the norm if it is wanted in single precision, to the outputs. Without `kept` nothing reads operands
  * again, and the plan puts the norm in their place.
  */
 function normProgram(
@@ -175,7 +175,8 @@ function normProgram(
 	const given = (name: string, rows: number, cols: number) => copy(g, g.input(name, [rows, cols], "f32"));
 	const [a, b] = [given("a", m, k), transposed ? given("b", n, k) : given("b", k, n)];
 	const row = (name: string) => (bias ? given(name, 1, n) : null);
-	const inputs = [a, b, row("row"), null, residual ? given("residual", m, n) : null];
+	const added = residual ? given("residual", m, n) : null;
+	const inputs = [a, b, row("row"), null, added];
 	const weight = given("weight", 1, n);
 	const shift = row("shift");
 	const w = given("w", n, 16);
@@ -188,7 +189,7 @@ function normProgram(
 	const [y, stats] = g.apply(opNamed("layerNorm"), [x, weight, shift], { eps: 1e-5 });
 	const outputs = new Map([
 		...Object.entries({ x: copy(g, x), stats: copy(g, stats), product: matmul(g, y, w) }),
-		...Object.entries(kept ? { a: copy(g, a), b: copy(g, b) } : {}),
+		...inputs.flatMap((each, i) => (kept && each ? [[`${i}`, copy(g, each)] as const] : [])),
 		...(full ? [["y", copy(g, y)] as const] : []),
 	]);
 	return plan(g, { kind: "body", layout: { parameter: () => 0, shared: () => 0 }, outputs });

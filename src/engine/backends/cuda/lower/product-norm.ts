@@ -54,11 +54,10 @@ function planFor(shape: Shape, context: LowerContext): Plan | null {
 /** Does what the norm writes leave alone what other blocks may yet read for the product? */
 function areApart({ inputs }: Instruction, { outputs }: Instruction): boolean {
 	const meets = (a: Operand | null, b: Operand | null) => !!a && !!b && a.space === b.space && overlap(a, b);
-	const [a, b, , , residual] = inputs;
-	return outputs.every((each) => {
-		if (meets(each, a) || meets(each, b)) return false;
-		return !meets(each, residual) || sameOperand(each, residual);
-	});
+	// A block reads of a residual what it writes of the result itself.
+	return outputs.every((output) =>
+		inputs.every((input, i) => !meets(output, input) || (i === 4 && sameOperand(output, input))),
+	);
 }
 
 const productNorm: Fusion = ([first, second], context) => {
