@@ -90,8 +90,8 @@ const withMultiprocessors =
 	(program, target) =>
 		lower(program, { ...target, multiprocessors });
 
-function launchesOf(program: Program, multiprocessors?: number): Launch[] {
-	const target = { precision: "bf16", multiprocessors: 132, sharedMemory: 227 << 10, clusters: true } as const;
+function launchesOf(program: Program, multiprocessors?: number, sharedMemory = 227 << 10): Launch[] {
+	const target = { precision: "bf16", multiprocessors: 132, sharedMemory, clusters: true } as const;
 	const { commands } = withMultiprocessors(multiprocessors)(program, target);
 	return commands.filter((each) => each.kind === "kernel");
 }
@@ -124,6 +124,25 @@ describe.skipIf(!compilerHere)("small products in halves (skipped where there is
 		const program = programOf(one);
 		expect(launchesOf(program).filter(({ kernel }) => kernel === "productHalf")).toEqual([]);
 		await check(program);
+	});
+
+	test.each([64, 99, 163, 227])("blocks have room for their stages in %i KiB", (kibibytes) => {
+		const sharedMemory = kibibytes << 10;
+		for (const [m, n, k] of [
+			[4096, 1536, 128],
+			[4096, 1536, 160],
+			[1024, 384, 1536],
+			[384, 3072, 768],
+			[33, 8, 16],
+		]) {
+			for (const program of [programOf({ m, n, k }), normProgram({ m, n, k, transposed: true })]) {
+				for (const { file, defines, shared } of launchesOf(program, 132, sharedMemory)) {
+					if (file !== "product_half") continue;
+					expect(shared).toBeLessThanOrEqual(sharedMemory);
+					expect(defines?.STAGES).toBeGreaterThanOrEqual(2);
+				}
+			}
+		}
 	});
 
 	test("left to cuBLASLt: many rows", () => {

@@ -138,6 +138,7 @@ __device__ __forceinline__ void each2(Sums& sums, const Place& at, Do what)
             for (int h = 0; h < 2; h++) what(16 * i + at.g + 8 * h, 8 * j + 2 * at.t, sums[i][j][2 * h], sums[i][j][2 * h + 1]);
 }
 
+#if GROUPS == 1 || defined(EMULATED)
 // A warp's part to where it belongs, if that is anywhere. Halves go by way of `between`, to be stored 16 bytes at a time.
 __device__ __forceinline__ void leave(const Matrix& to, Sums& sums, Half* between, const Place& at)
 {
@@ -190,8 +191,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) productHalf(Matrix a, Matr
     leave(y, sums, between, at);
     leave(half, sums, between, at);
 }
+#endif
 
-#if defined(EMULATED) || __CUDA_ARCH__ >= 900
+#if GROUPS > 1 || defined(EMULATED)
 constexpr int ownRows = ROWS / SPLIT, turns = (ownRows + WARPS - 1) / WARPS, across = COLUMNS + 8;
 
 // What stands in a block's shared memory for the others to write: of the rows that it ends with, the sums of every block of its columns and
@@ -261,12 +263,14 @@ extern "C" __global__ void __cluster_dims__(PARTS * SPLIT) __launch_bounds__(THR
     waitForCluster();
     each2(sums, at, [&](int r, int c, float u, float v) {
         int owner = (at.top + r) / ownRows;
-        float* to = met.sum(slice * GROUPS + at.group, (at.top + r) % ownRows, at.left + c);
-        *(float2*)(SPLIT > 1 ? ofBlock(to, owner * PARTS + part) : to) = make_float2(u, v);
+        const Met theirs(SPLIT > 1 ? ofBlock(shared, owner * PARTS + part) : shared);
+        *(float2*)theirs.sum(slice * GROUPS + at.group, (at.top + r) % ownRows, at.left + c) = make_float2(u, v);
     });
     arriveAtCluster();
     waitForCluster();
     const float scale = dropoutScale(p);
+    // Lane i tells part i.
+    const Met theirs(ofBlock(shared, slice * PARTS + at.lane % PARTS));
 #pragma unroll
     for (int turn = 0; turn < turns; turn++) {
         int r = rowOf(turn);
@@ -281,7 +285,7 @@ extern "C" __global__ void __cluster_dims__(PARTS * SPLIT) __launch_bounds__(THR
         float mean = warpSum(sumOf(value)) / COLUMNS;
         float4 off = value - mean;
         float squares = warpSum(mine ? sumOf(off * off) : 0);
-        if (at.lane < PARTS) *ofBlock(met.moment(part, r), slice * PARTS + at.lane) = make_float2(mean, squares);
+        if (at.lane < PARTS) *theirs.moment(part, r) = make_float2(mean, squares);
     }
     arriveAtCluster();
 #pragma unroll

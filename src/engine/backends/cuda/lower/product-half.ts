@@ -12,8 +12,9 @@ import { fits } from "./halves.ts";
 const most = 2 ** 30;
 /** What is contracted over, in stages of one of these. */
 const inners = [64, 32, 16];
-/** Stages that may be on their way at once. */
+/** Stages that may be on their way at once; and for fewer than these a block is not worth its place. */
 const mostAtOnce = 7;
+const fewestStages = 3;
 /** Blocks that are to be resident on a multiprocessor; and what each takes of its shared memory beside its own. */
 const mostResident = 3;
 const reserved = 1024;
@@ -53,30 +54,25 @@ export function shapeOf({ inputs, outputs, attributes }: Instruction): Shape {
 const blocksOf = ({ m, n }: Shape, { rows, columns }: Tile) =>
 	[Math.ceil(n / columns), Math.ceil(m / rows), 1] as const;
 
-/** The tile for which a multiprocessor has to bring least. */
-function tileOf(shape: Shape, { multiprocessors }: LowerContext): Tile {
-	const brought = (tile: Tile) => {
-		const [across, down] = blocksOf(shape, tile);
-		return Math.ceil((across * down) / multiprocessors) * (tile.rows + tile.columns);
-	};
-	return tiles.reduce((best, each) => (brought(each) < brought(best) ? each : best));
+/** Constants of the kernels, and the shared memory of a block in bytes. */
+export interface Sizes {
+	readonly defines: Record<string, number>;
+	readonly shared: number;
 }
 
-/**
- * Constants of the kernels for a tile whose block contracts over `inner` of what there is, and the shared memory in bytes: that of its stages,
- * for which there is `room`, and `beside` them.
- */
+/** For blocks that contract over k; null where there is no room, in bytes, for a few stages and what is `beside` them. */
 export function sizesOf(
 	{ rows, columns, down, across }: Tile,
 	{ k, transposed }: Pick<Shape, "k" | "transposed">,
 	{ room, beside }: { readonly room: number; readonly beside: number },
-): { defines: Record<string, number>; shared: number } {
+): Sizes | null {
 	const inner = innerOf(k);
 	const halves = transposed
 		? (rows + columns) * (inner + padding)
 		: rows * (inner + padding) + inner * (columns + padding);
 	const steps = k / inner;
 	const fitting = Math.floor((room - beside) / (2 * halves));
+	if (fitting < Math.min(fewestStages, steps)) return null;
 	const stages = steps <= Math.min(fitting, mostAtOnce) ? steps + 1 : Math.min(fitting, mostAtOnce + 1);
 	return {
 		defines: {
@@ -85,6 +81,25 @@ export function sizesOf(
 		},
 		shared: 2 * Math.min(stages, steps) * halves + beside,
 	};
+}
+
+export type Geometry = Sizes & Pick<Launch, "grid" | "block">;
+
+/** The tile for which a multiprocessor has to bring least; as many blocks resident as there are for it, if they leave one another room. */
+function geometryOf(shape: Shape, { multiprocessors, sharedMemory }: LowerContext): Geometry | null {
+	const turns = (tile: Tile) => {
+		const [across, down] = blocksOf(shape, tile);
+		return Math.ceil((across * down) / multiprocessors);
+	};
+	const brought = (tile: Tile) => turns(tile) * (tile.rows + tile.columns);
+	for (const tile of [...tiles].sort((one, other) => brought(one) - brought(other))) {
+		const beside = 2 * tile.rows * (tile.columns + tile.across * padding);
+		for (let resident = Math.min(mostResident, turns(tile)); resident > 0; resident--) {
+			const sizes = sizesOf(tile, shape, { room: (sharedMemory + reserved) / resident - reserved, beside });
+			if (sizes) return { ...sizes, grid: blocksOf(shape, tile), block: [32 * tile.down * tile.across, 1, 1] };
+		}
+	}
+	return null;
 }
 
 /** Of a stage; 0 where k is no number of sixteens. */
@@ -101,35 +116,28 @@ export function isSmall(instruction: Instruction): boolean {
 	return [operand(inputs, 0), operand(inputs, 1)].every((each) => each.space !== "arena" || fits(each));
 }
 
-/** Can it be one launch with what follows it? */
-export function suitsProductHalf(instruction: Instruction, { halves }: LowerContext): boolean {
+/** The constants and sizes by which an instruction is one launch; null where it does not suit. */
+export function productHalfGeometry(instruction: Instruction, context: LowerContext): Geometry | null {
 	const { inputs, outputs, attributes } = instruction;
 	const [, , , factor, residual] = inputs;
 	const { activation, accumulate, p } = attributes;
-	if (!halves || activation === 0 || accumulate || p > 0 || residual || !isSmall(instruction)) return false;
-	if (factor && !(fits(factor) && halves.madeAlone(factor))) return false;
-	return outputs.every((each) => !each || inFours(each));
+	const { halves } = context;
+	if (!halves || activation === 0 || accumulate || p > 0 || residual || !isSmall(instruction)) return null;
+	if (factor && !(fits(factor) && halves.madeAlone(factor))) return null;
+	return outputs.every((each) => !each || inFours(each)) ? geometryOf(shapeOf(instruction), context) : null;
 }
 
-/** The launch for such an instruction; all operands but the bias in halves. */
+/** The launch; all operands but the bias in halves. */
 export function productHalf(
 	instruction: Instruction,
+	{ defines, ...sizes }: Geometry,
 	{ a, b, factor, z }: { [name in "a" | "b"]: DeviceOperand } & { [name in "factor" | "z"]: DeviceOperand | null },
 	context: LowerContext,
 ): Launch {
-	const shape = shapeOf(instruction);
-	const tile = tileOf(shape, context);
-	const grid = blocksOf(shape, tile);
-	const { multiprocessors, sharedMemory } = context;
-	const resident = Math.min(mostResident, Math.ceil((grid[0] * grid[1]) / multiprocessors));
-	const room = (sharedMemory + reserved) / resident - reserved;
-	const beside = 2 * tile.rows * (tile.columns + tile.across * padding);
-	const { defines, shared } = sizesOf(tile, shape, { room, beside });
 	const y = results(operand(instruction.outputs, 0), context);
 	return {
-		...{ kind: "kernel", file: "product_half", kernel: "productHalf" },
+		...{ kind: "kernel", file: "product_half", kernel: "productHalf", ...sizes },
 		defines: { ...defines, ACTIVATION: instruction.attributes.activation },
-		...{ grid, block: [32 * tile.down * tile.across, 1, 1], shared },
 		args: [matrix(a), matrix(b), pointer(instruction.inputs[2]), matrix(factor), ...y, matrix(z)],
 		label: instruction.label,
 	};

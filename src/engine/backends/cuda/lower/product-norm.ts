@@ -7,7 +7,7 @@ import { results } from "./casts.ts";
 import { overlap } from "./halves.ts";
 import { areProductThenNorm, dropoutOf } from "./norms.ts";
 import { asHalf } from "./product.ts";
-import { isSmall, padding, type Shape, shapeOf, sizesOf, type Tile } from "./product-half.ts";
+import { type Geometry, isSmall, padding, type Shape, shapeOf, sizesOf, type Tile } from "./product-half.ts";
 
 /** What a multiprocessor may have to bring, in bytes: more of it takes longer than the launches of their own. */
 const mostBrought = 288 << 10;
@@ -44,11 +44,23 @@ function brought({ m, k }: Shape, { rows, columns, parts, split }: Plan, { multi
 	return Math.ceil(blocks / multiprocessors) * ((2 * (rows + columns) * k) / split + sums);
 }
 
-/** The plan by which least is brought; null where that is too much. */
-function planFor(shape: Shape, context: LowerContext): Plan | null {
+/** The constants and sizes by which least is brought; null where that is too much. */
+function geometryOf(shape: Shape, context: LowerContext): Geometry | null {
+	const { m, k, transposed } = shape;
 	const cost = (each: Plan) => brought(shape, each, context);
-	const best = plansFor(shape).reduce<Plan | null>((a, b) => (a && cost(a) <= cost(b) ? a : b), null);
-	return best && cost(best) <= mostBrought ? best : null;
+	for (const plan of plansFor(shape).sort((one, other) => cost(one) - cost(other))) {
+		if (cost(plan) > mostBrought) return null;
+		const { rows, columns, down, across, parts, split } = plan;
+		const beside = 4 * groups * rows * (columns + padding) + (8 * parts * rows) / split;
+		const sizes = sizesOf(plan, { k: k / split, transposed }, { room: context.sharedMemory, beside });
+		if (!sizes) continue;
+		return {
+			defines: { ...sizes.defines, GROUPS: groups, SPLIT: split, PARTS: parts },
+			...{ grid: [parts * split, Math.ceil(m / rows), 1], block: [32 * down * across * groups, 1, 1] },
+			shared: sizes.shared,
+		};
+	}
+	return null;
 }
 
 /** Does what the norm writes leave alone what other blocks may yet read for the product? */
@@ -62,8 +74,8 @@ function areApart({ inputs }: Instruction, { outputs }: Instruction): boolean {
 
 const productNorm: Fusion = ([first, second], context) => {
 	if (!context.halves || !context.clusters || !areProductThenNorm([first, second])) return null;
-	const plan = isSmall(first) && areApart(first, second) ? planFor(shapeOf(first), context) : null;
-	if (!plan) return null;
+	const geometry = isSmall(first) && areApart(first, second) ? geometryOf(shapeOf(first), context) : null;
+	if (!geometry) return null;
 	const commands: Command[] = [];
 	const [a, b] = [0, 1].map((i) => asHalf(operand(first.inputs, i), commands, first, context));
 	context.next();
@@ -74,23 +86,11 @@ const productNorm: Fusion = ([first, second], context) => {
 		...[pointer(weight), pointer(bias), ...results(operand([y], 0), context), matrix(stats)],
 		...[float(second.attributes.eps), ...dropoutOf(first)],
 	];
-	const launch: Launch = { kind: "kernel", ...launchOf(shapeOf(first), plan, context), args, label: second.label };
+	const launch: Launch = {
+		...{ kind: "kernel", file: "product_half", kernel: "productNorm", ...geometry },
+		...{ args, label: second.label },
+	};
 	return [groupOf([first, second], [...commands, launch])];
 };
-
-function launchOf({ m, k, transposed }: Shape, plan: Plan, { sharedMemory }: LowerContext) {
-	const { rows, columns, down, across, parts, split } = plan;
-	const sums = 4 * groups * rows * (columns + padding);
-	const beside = sums + (8 * parts * rows) / split;
-	const own = { k: k / split, transposed };
-	const { defines, shared } = sizesOf(plan, own, { room: sharedMemory, beside });
-	return {
-		...{ file: "product_half", kernel: "productNorm" },
-		defines: { ...defines, GROUPS: groups, SPLIT: split, PARTS: parts },
-		grid: [parts * split, Math.ceil(m / rows), 1] as const,
-		block: [32 * down * across * groups, 1, 1] as const,
-		shared,
-	};
-}
 
 export const productNormFusions: readonly Fusion[] = [productNorm];

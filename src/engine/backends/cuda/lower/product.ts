@@ -5,7 +5,7 @@ import type { Command, DeviceOperand, Product } from "../lower-types.ts";
 import { asItIs, cast, halfInput } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
-import { productHalf, suitsProductHalf } from "./product-half.ts";
+import { type Geometry, productHalf, productHalfGeometry } from "./product-half.ts";
 
 const matmul: Lowering = (instruction, context) => {
 	const [, , bias, factor, residual] = instruction.inputs;
@@ -21,7 +21,8 @@ const matmul: Lowering = (instruction, context) => {
 	}
 	// Without a bias the product is z itself. What nothing reads in single precision is not written in it.
 	const ofZ = (z && halves?.outputAlone(z)) ?? z;
-	if (suitsProductHalf(instruction, context)) return small(instruction, ofZ, context);
+	const geometry = productHalfGeometry(instruction, context);
+	if (geometry) return small(instruction, geometry, ofZ, context);
 	const kept = ofZ && !bias;
 	const place = () => (accumulate ? context.scratch(y.rows, y.cols) : (halves?.outputAlone(y) ?? y));
 	const v = kept ? ofZ : place();
@@ -30,12 +31,18 @@ const matmul: Lowering = (instruction, context) => {
 	return [...commands, epilogue(instruction, context, v, { bias, factor: read, residual, z: kept ? null : ofZ })];
 };
 
-function small(instruction: Instruction, z: DeviceOperand | null, context: LowerContext): Command[] {
+/** The product and what follows it in one launch. */
+function small(
+	instruction: Instruction,
+	geometry: Geometry,
+	z: DeviceOperand | null,
+	context: LowerContext,
+): Command[] {
 	const [a, b, , factor] = instruction.inputs;
 	const commands: Command[] = [];
 	const half = (x: Operand) => asHalf(x, commands, instruction, context);
 	const given = { a: half(a as Operand), b: half(b as Operand), factor: factor && half(factor), z };
-	return [...commands, productHalf(instruction, given, context)];
+	return [...commands, productHalf(instruction, geometry, given, context)];
 }
 
 /** The product alone, at the place of the result; the rest is up to who asks. */
