@@ -73,7 +73,7 @@ async function stepOf({ task, precision, layers = 1 }) {
 	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
 	await startLearner("", runtime, task, model).step(1);
 	const { microBatches, updates } = runtime.job;
-	const target = { precision, multiprocessors: 132, sharedMemory: 227 << 10 };
+	const target = { precision, multiprocessors: 132, sharedMemory: 227 << 10, clusters: true };
 	const programs = [...microBatches, ...updates].map(({ program }) => program.program);
 	return { precision, programs: programs.map((program) => ({ program, ...lower(program, target) })) };
 }
@@ -84,8 +84,7 @@ function rowOf({ precision, programs }, { bytes, products, launch }) {
 	for (const { program, commands, dependencies } of programs) {
 		const [attention, kernels] = attentionOf(program, commands);
 		for (const command of commands) {
-			const flops =
-				command.kind === "product" ? productFlops(command) : kernels.has(command) ? attention / kernels.size : 0;
+			const flops = kernels.has(command) ? attention / kernels.size : productFlops(command);
 			const words = bytesOf(command);
 			total.flops += flops;
 			total.bytes += words;
@@ -114,8 +113,12 @@ function attentionOf({ instructions }, commands) {
 	return [flops, new Set(commands.filter(({ kind, file }) => kind === "kernel" && file.startsWith("attention")))];
 }
 
-function productFlops({ a, y, transposeA, batch }) {
-	return 2 * batch * y.rows * y.cols * (transposeA ? a.rows : a.cols);
+/** Of cuBLASLt, or of a kernel whose first arguments are a and b; of anything else none. */
+function productFlops({ kind, a, y, transposeA, batch, file, args }) {
+	if (kind === "product") return 2 * batch * y.rows * y.cols * (transposeA ? a.rows : a.cols);
+	if (file !== "product_half") return 0;
+	const [rows, b] = [args[0].operand.rows, args[1].operand];
+	return 2 * rows * b.rows * b.cols;
 }
 
 /** Every operand once; of tables only the rows that are looked up. */

@@ -147,6 +147,19 @@ __device__ __forceinline__ float geluSlope(float x)
     return at.below + x * at.density;
 }
 
+// What a product's attribute `activation` says is done to x; `other` is the factor of the last three.
+__device__ __forceinline__ float activated(int activation, float x, float other)
+{
+    switch (activation) {
+        case 1: return gelu(x);
+        case 2: return x > 0 ? x : 0;
+        case 3: return x * geluSlope(other);
+        case 4: return other > 0 ? x : 0;
+        case 5: return x * other;
+        default: return x;
+    }
+}
+
 // Halves: numbers of 16 bits, in bf16 or, compiled with FP16, in fp16. No other file knows which.
 #if FP16
 #define HALF_TYPE "f16"
@@ -338,4 +351,21 @@ __device__ __forceinline__ void waitForCopies()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
 }
+
+#if __CUDA_ARCH__ >= 900
+// Blocks of a cluster: all threads arrive at its barrier, and go on from the wait when all have; what they wrote to shared memory before is
+// then seen by all. `ofBlock`: what stands at the same place of another's shared memory, which may be touched from its first barrier to its
+// last.
+__device__ __forceinline__ void arriveAtCluster() { asm volatile("barrier.cluster.arrive.aligned;" ::: "memory"); }
+
+__device__ __forceinline__ void waitForCluster() { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
+
+template <class T>
+__device__ __forceinline__ T* ofBlock(T* shared, unsigned rank)
+{
+    T* there;
+    asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(shared), "r"(rank));
+    return there;
+}
+#endif
 #endif

@@ -73,18 +73,6 @@ struct Epilogue {
     int only, activation, accumulate;
 };
 
-__device__ __forceinline__ float activated(int activation, float x, float other)
-{
-    switch (activation) {
-        case 1: return gelu(x);
-        case 2: return x > 0 ? x : 0;
-        case 3: return x * geluSlope(other);
-        case 4: return other > 0 ? x : 0;
-        case 5: return x * other;
-        default: return x;
-    }
-}
-
 // One element; `keep` is dropout's multiplier.
 __device__ __forceinline__ void finish(const Epilogue& e, int r, int c, float keep)
 {

@@ -1,10 +1,11 @@
-/** The matrix product: cuBLASLt, and one kernel for what the fusing pass put behind it. */
+/** The matrix product: cuBLASLt, and one kernel for what the fusing pass put behind it; for small ones a kernel that is both. */
 import type { Instruction, Operand } from "../../../program.ts";
 import { type LowerContext, type Lowering, operand } from "../lower-context.ts";
 import type { Command, DeviceOperand, Product } from "../lower-types.ts";
 import { asItIs, cast, halfInput } from "./casts.ts";
 import { fits, type HalfInputs, noHalves } from "./halves.ts";
 import { epilogue } from "./pointwise.ts";
+import { type Geometry, productHalf, productHalfGeometry } from "./product-half.ts";
 
 const matmul: Lowering = (instruction, context) => {
 	const [, , bias, factor, residual] = instruction.inputs;
@@ -20,6 +21,8 @@ const matmul: Lowering = (instruction, context) => {
 	}
 	// Without a bias the product is z itself. What nothing reads in single precision is not written in it.
 	const ofZ = (z && halves?.outputAlone(z)) ?? z;
+	const geometry = productHalfGeometry(instruction, context);
+	if (geometry) return small(instruction, geometry, ofZ, context);
 	const kept = ofZ && !bias;
 	const place = () => (accumulate ? context.scratch(y.rows, y.cols) : (halves?.outputAlone(y) ?? y));
 	const v = kept ? ofZ : place();
@@ -27,6 +30,20 @@ const matmul: Lowering = (instruction, context) => {
 	const read = factor && asItIs(factor, commands, instruction, context);
 	return [...commands, epilogue(instruction, context, v, { bias, factor: read, residual, z: kept ? null : ofZ })];
 };
+
+/** The product and what follows it in one launch. */
+function small(
+	instruction: Instruction,
+	geometry: Geometry,
+	z: DeviceOperand | null,
+	context: LowerContext,
+): Command[] {
+	const [a, b, , factor] = instruction.inputs;
+	const commands: Command[] = [];
+	const half = (x: Operand) => asHalf(x, commands, instruction, context);
+	const given = { a: half(a as Operand), b: half(b as Operand), factor: factor && half(factor), z };
+	return [...commands, productHalf(instruction, geometry, given, context)];
+}
 
 /** The product alone, at the place of the result; the rest is up to who asks. */
 export function bareProduct(instruction: Instruction, context: LowerContext): Command[] {
@@ -99,7 +116,12 @@ export function halfInputs(instruction: Instruction): HalfInputs {
 }
 
 /** A whole weight as the runtime keeps it in halves; a value of the arena as its copy; anything else is cast into scratch. */
-function asHalf(x: Operand, commands: Command[], instruction: Instruction, context: LowerContext): DeviceOperand {
+export function asHalf(
+	x: Operand,
+	commands: Command[],
+	instruction: Instruction,
+	context: LowerContext,
+): DeviceOperand {
 	if (x.space === "parameters" && x.offset % 8 === 0 && x.ld % 8 === 0) {
 		context.useHalf();
 		return { ...x, space: "half", dtype: "half" };
