@@ -73,7 +73,7 @@ async function stepOf({ task, precision, layers = 1 }) {
 	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
 	await startLearner("", runtime, task, model).step(1);
 	const { microBatches, updates } = runtime.job;
-	const target = { precision, multiprocessors: 132, sharedMemory: 227 << 10, clusters: true };
+	const target = { precision, multiprocessors: 132, sharedMemory: 227 << 10 };
 	const programs = [...microBatches, ...updates].map(({ program }) => program.program);
 	return { precision, programs: programs.map((program) => ({ program, ...lower(program, target) })) };
 }

@@ -178,8 +178,6 @@ export interface Device {
 	readonly multiprocessors: number;
 	/** Most dynamic shared memory of a block, bytes. */
 	readonly sharedMemory: number;
-	/** Has it clusters of blocks? */
-	readonly clusters: boolean;
 	readonly memoryBytes: number;
 	/** 13000 for 13.0 */
 	readonly driverVersion: number;
@@ -205,7 +203,6 @@ export function openDevice(driver: Driver): Device {
 		architecture: `sm_${major}${minor}${major >= 9 ? "a" : ""}`,
 		multiprocessors: attribute(cuda.attributeMultiprocessors),
 		sharedMemory: attribute(cuda.attributeSharedMemoryOptIn),
-		clusters: major >= 9,
 		memoryBytes: driver.memory().total,
 		driverVersion,
 		launchesEarly: major >= 9 && driverVersion >= 12030,

@@ -108,8 +108,6 @@ export interface Target {
 	readonly multiprocessors: number;
 	/** Most dynamic shared memory of a block, in bytes. */
 	readonly sharedMemory: number;
-	/** Are there clusters of blocks? */
-	readonly clusters?: boolean;
 }
 
 export interface Lowered {

@@ -9,7 +9,6 @@ import { normGradFusions, normGradLowerings, normsHalf } from "./lower/norm-grad
 import { normFusions, normLowerings } from "./lower/norms.ts";
 import { pointwiseLowerings } from "./lower/pointwise.ts";
 import { halfInputs, productLowerings } from "./lower/product.ts";
-import { productNormFusions } from "./lower/product-norm.ts";
 import { logitsAsHalf, rowLowerings } from "./lower/rows.ts";
 import { sumLowerings } from "./lower/sums.ts";
 import { type Fusion, type LowerContext, type Lowering, labelOf } from "./lower-context.ts";
@@ -28,7 +27,7 @@ const lowerings: Readonly<Record<string, Lowering>> = {
 };
 
 /** Instructions that are fewer launches together. */
-const fusions: readonly Fusion[] = [...productNormFusions, ...normFusions, ...normGradFusions, ...attentionFusions];
+const fusions: readonly Fusion[] = [...normFusions, ...normGradFusions, ...attentionFusions];
 
 /** Instructions that a fusion may see. */
 const mostTogether = 4;

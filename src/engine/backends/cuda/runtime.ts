@@ -160,8 +160,8 @@ export class CudaRuntime implements Runtime {
 	}
 
 	load(program: Program): ProgramHandle {
-		const { multiprocessors, sharedMemory, clusters } = this.device;
-		const lowered = this.#lower(program, { precision: this.precision, multiprocessors, sharedMemory, clusters });
+		const { multiprocessors, sharedMemory } = this.device;
+		const lowered = this.#lower(program, { precision: this.precision, multiprocessors, sharedMemory });
 		const id = this.#nextId++;
 		this.#programs.set(id, { program, lowered, constants: this.#constants(program.constants), prepared: false });
 		return { id, program };

@@ -351,21 +351,4 @@ __device__ __forceinline__ void waitForCopies()
 {
     asm volatile("cp.async.wait_group %0;" ::"n"(groups) : "memory");
 }
-
-#if __CUDA_ARCH__ >= 900
-// Blocks of a cluster: all threads arrive at its barrier, and go on from the wait when all have; what they wrote to shared memory before is
-// then seen by all. `ofBlock`: what stands at the same place of another's shared memory, which may be touched from its first barrier to its
-// last.
-__device__ __forceinline__ void arriveAtCluster() { asm volatile("barrier.cluster.arrive.aligned;" ::: "memory"); }
-
-__device__ __forceinline__ void waitForCluster() { asm volatile("barrier.cluster.wait.aligned;" ::: "memory"); }
-
-template <class T>
-__device__ __forceinline__ T* ofBlock(T* shared, unsigned rank)
-{
-    T* there;
-    asm("mapa.u64 %0, %1, %2;" : "=l"(there) : "l"(shared), "r"(rank));
-    return there;
-}
-#endif
 #endif

@@ -76,19 +76,14 @@ const layerNorm: Lowering = (instruction, context) => {
 	return rowwise("layerNorm", [...args, matrix(stats), float(instruction.attributes.eps)], instruction, 0, context);
 };
 
-/** Are these a product of which nothing but a row, dropout and a residual stand before a norm? */
-export function areProductThenNorm([first, second]: readonly Instruction[]): boolean {
-	if (first.op.name !== "matmul" || second?.op.name !== "layerNorm") return false;
-	const { activation, accumulate } = first.attributes;
-	const [x, z] = first.outputs;
-	return activation === 0 && !accumulate && !first.inputs[3] && !z && sameOperand(x, second.inputs[0]);
-}
-
 /** A product with dropout and residual, and the norm of the result. */
 const productThenNorm: Fusion = ([first, second], context) => {
-	if (!areProductThenNorm([first, second]) || !(first.attributes.p > 0)) return null;
-	const [, , bias, , residual] = first.inputs;
-	const [x] = first.outputs;
+	if (first.op.name !== "matmul" || second?.op.name !== "layerNorm") return null;
+	const { activation, accumulate, p } = first.attributes;
+	const [, , bias, factor, residual] = first.inputs;
+	const [x, z] = first.outputs;
+	if (!(p > 0) || activation !== 0 || accumulate || factor || z) return null;
+	if (!sameOperand(x, second.inputs[0])) return null;
 	if (!inRegisters([x, bias, residual, second.inputs[1], second.inputs[2], second.outputs[0]])) return null;
 	const commands: Command[] = bareProduct(first, context);
 	context.next();

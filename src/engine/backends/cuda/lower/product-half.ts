@@ -8,8 +8,8 @@ import type { DeviceOperand, Launch } from "../lower-types.ts";
 import { results } from "./casts.ts";
 import { fits } from "./halves.ts";
 
-/** Multiplications of a product above which cuBLASLt's better use of the device outweighs a launch saved. */
-const most = 2 ** 30;
+/** Multiplications of a product above which cuBLASLt, which brings what blocks share once, is faster by more than a launch. */
+const most = 2 ** 28;
 /** What is contracted over, in stages of one of these. */
 const inners = [64, 32, 16];
 /** Stages that may be on their way at once; and for fewer than these a block is not worth its place. */
@@ -19,10 +19,10 @@ const fewestStages = 3;
 const mostResident = 3;
 const reserved = 1024;
 /** Halves of padding of a row in shared memory. */
-export const padding = 8;
+const padding = 8;
 
 /** A block's part of the result, and its warps. */
-export interface Tile {
+interface Tile {
 	readonly rows: number;
 	readonly columns: number;
 	readonly down: number;
@@ -39,14 +39,14 @@ const tiles: readonly Tile[] = [
 ];
 
 /** a of m x k, b of n x k (transposed) or k x n. */
-export interface Shape {
+interface Shape {
 	readonly m: number;
 	readonly n: number;
 	readonly k: number;
 	readonly transposed: boolean;
 }
 
-export function shapeOf({ inputs, outputs, attributes }: Instruction): Shape {
+function shapeOf({ inputs, outputs, attributes }: Instruction): Shape {
 	const y = operand(outputs, 0);
 	return { m: y.rows, n: y.cols, k: operand(inputs, 0).cols, transposed: !!attributes.transposeB };
 }
@@ -55,13 +55,13 @@ const blocksOf = ({ m, n }: Shape, { rows, columns }: Tile) =>
 	[Math.ceil(n / columns), Math.ceil(m / rows), 1] as const;
 
 /** Constants of the kernels, and the shared memory of a block in bytes. */
-export interface Sizes {
+interface Sizes {
 	readonly defines: Record<string, number>;
 	readonly shared: number;
 }
 
 /** For blocks that contract over k; null where there is no room, in bytes, for a few stages and what is `beside` them. */
-export function sizesOf(
+function sizesOf(
 	{ rows, columns, down, across }: Tile,
 	{ k, transposed }: Pick<Shape, "k" | "transposed">,
 	{ room, beside }: { readonly room: number; readonly beside: number },
@@ -108,7 +108,7 @@ function innerOf(k: number): number {
 }
 
 /** Are an instruction's a and b one product, small enough, that the kernels can read? */
-export function isSmall(instruction: Instruction): boolean {
+function isSmall(instruction: Instruction): boolean {
 	const { inputs, attributes } = instruction;
 	const { m, n, k } = shapeOf(instruction);
 	if (attributes.transposeA || attributes.batch > 1 || m * n * k > most || innerOf(k) === 0 || n % 8 !== 0)

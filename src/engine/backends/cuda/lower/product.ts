@@ -116,12 +116,7 @@ export function halfInputs(instruction: Instruction): HalfInputs {
 }
 
 /** A whole weight as the runtime keeps it in halves; a value of the arena as its copy; anything else is cast into scratch. */
-export function asHalf(
-	x: Operand,
-	commands: Command[],
-	instruction: Instruction,
-	context: LowerContext,
-): DeviceOperand {
+function asHalf(x: Operand, commands: Command[], instruction: Instruction, context: LowerContext): DeviceOperand {
 	if (x.space === "parameters" && x.offset % 8 === 0 && x.ld % 8 === 0) {
 		context.useHalf();
 		return { ...x, space: "half", dtype: "half" };

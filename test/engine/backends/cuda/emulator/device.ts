@@ -137,10 +137,12 @@ function compile(text: string, name: string, options: string[]): string {
 	const path = join(folder, `${name}-${key}.so`);
 	if (existsSync(path)) return path;
 	mkdirSync(folder, { recursive: true });
-	const signature = /__global__ void (?:__cluster_dims__\(([^)]*)\) )?(?:__launch_bounds__\([^)]*\) )?(\w+)\(/g;
-	const entries = [...text.matchAll(signature)].map(
-		([, cluster, kernel]) =>
-			`extern "C" void run_${kernel}(const unsigned* sizes, void** parameters) { emulator::run<${kernel}>(${kernel}, sizes, parameters, ${cluster ?? 1}); }\n`,
+	const kernels = [...text.matchAll(/__global__ void (?:__launch_bounds__\([^)]*\) )?(\w+)\(/g)].map(
+		(match) => match[1],
+	);
+	const entries = kernels.map(
+		(kernel) =>
+			`extern "C" void run_${kernel}(const unsigned* sizes, void** parameters) { emulator::run<${kernel}>(${kernel}, sizes, parameters); }\n`,
 	);
 	const source = join(folder, `${key}-${process.pid}.cpp`);
 	writeFileSync(source, `${text}\n${entries.join("")}`);

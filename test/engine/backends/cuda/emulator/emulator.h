@@ -1,6 +1,5 @@
 // CUDA C on a processor: every thread of a block is a fiber, run in turn until it comes to a barrier. Slow and exact about one thing,
-// which values meet: memory is real, shared memory starts as NaN, a barrier that not all threads reach is an error. Blocks of a cluster run
-// together, one after the other without.
+// which values meet: memory is real, shared memory starts as NaN, a barrier that not all threads reach is an error.
 #pragma once
 #include <algorithm>
 #include <cmath>
@@ -19,7 +18,6 @@
 #define __forceinline__ inline
 #define __shared__ static
 #define __launch_bounds__(...)
-#define __cluster_dims__(...)
 #define __restrict__
 
 using std::isfinite;
@@ -56,7 +54,7 @@ static uint3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulator {
 
-enum Waiting { NOTHING, FOR_WARP, FOR_BLOCK, FOR_CLUSTER, DONE };
+enum Waiting { NOTHING, FOR_WARP, FOR_BLOCK, DONE };
 
 // A context begins a fiber; from then on it is left and entered by jumps, which ask nothing of the system.
 struct Fiber {
@@ -66,19 +64,15 @@ struct Fiber {
     std::vector<char> stack;
     uint3 index;
     Waiting waiting;
-    int arrivals;
 };
 
 static std::vector<Fiber*> fibers;
 static jmp_buf scheduler;
-// Threads of a block; fibers are those of its cluster's blocks, one block after the other.
-static int current, threads, cluster;
+static int current, threads;
 static void (*body)();
-constexpr int mostFibers = 2048, mostBlocks = 8;
 // What lanes show to each other: 8 words each.
-static unsigned shown[mostFibers][8];
-static float sharedOfBlocks[mostBlocks][(227 << 10) / 4];
-static float* dynamicShared;
+static unsigned shown[1024][8];
+static float dynamicShared[(227 << 10) / 4];
 
 static void start()
 {
@@ -119,64 +113,40 @@ static void release(int begin, int end)
         if (fibers[i]->waiting != DONE) fibers[i]->waiting = NOTHING;
 }
 
-// Have all arrived at the cluster's barrier as often as those that wait there?
-static bool allArrived()
+static void runBlock()
 {
-    int least = INT32_MAX, most = 0;
-    for (int i = 0; i < threads * cluster; i++) {
-        if (fibers[i]->waiting != DONE) least = min(least, fibers[i]->arrivals);
-        if (fibers[i]->waiting == FOR_CLUSTER) most = max(most, fibers[i]->arrivals);
-    }
-    return most > 0 && least >= most;
-}
-
-static void runCluster(unsigned first)
-{
-    int all = threads * cluster;
-    if (all > mostFibers || cluster > mostBlocks || (cluster > 1 && threads % 32)) abort();
-    while ((int)fibers.size() < all) {
+    while ((int)fibers.size() < threads) {
         fibers.push_back(new Fiber);
         fibers.back()->stack.resize(128 << 10);
     }
-    for (int i = 0; i < all; i++) {
+    for (int i = 0; i < threads; i++) {
         Fiber& fiber = *fibers[i];
         getcontext(&fiber.context);
         fiber.context.uc_stack.ss_sp = fiber.stack.data();
         fiber.context.uc_stack.ss_size = fiber.stack.size();
         fiber.context.uc_link = nullptr;
         makecontext(&fiber.context, start, 0);
-        unsigned thread = i % threads;
-        fiber.index = {thread % blockDim.x, thread / blockDim.x % blockDim.y, thread / blockDim.x / blockDim.y};
+        fiber.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
         fiber.waiting = NOTHING;
         fiber.begun = false;
-        fiber.arrivals = 0;
     }
     for (;;) {
         bool ran = false, done = true;
-        for (int i = 0; i < all; i++) {
+        for (int i = 0; i < threads; i++) {
             if (fibers[i]->waiting == NOTHING) {
                 current = i;
                 threadIdx = fibers[i]->index;
-                blockIdx.x = first + i / threads;
-                dynamicShared = sharedOfBlocks[i / threads];
                 enter(fibers[i]);
                 ran = true;
             }
             done &= fibers[i]->waiting == DONE;
         }
         if (done) return;
-        for (int block = 0; block < all; block += threads) {
-            for (int w = block; w < block + threads; w += 32) {
-                int end = min(w + 32, block + threads);
-                if (arrived(w, end, FOR_WARP)) release(w, end), ran = true;
-            }
-            if (arrived(block, block + threads, FOR_BLOCK)) release(block, block + threads), ran = true;
+        for (int w = 0; w < threads; w += 32) {
+            int end = min(w + 32, threads);
+            if (arrived(w, end, FOR_WARP)) release(w, end), ran = true;
         }
-        if (allArrived()) {
-            for (int i = 0; i < all; i++)
-                if (fibers[i]->waiting == FOR_CLUSTER) fibers[i]->waiting = NOTHING;
-            ran = true;
-        }
+        if (arrived(0, threads, FOR_BLOCK)) release(0, threads), ran = true;
         if (!ran) {
             fprintf(stderr, "emulator: threads wait for one another forever\n");
             abort();
@@ -203,20 +173,18 @@ static void call(void (*kernel)(Parameters...), void** parameters, std::index_se
 static void** given;
 
 template <auto kernel, class... Parameters>
-static void run(void (*)(Parameters...), const unsigned* sizes, void** parameters, int blocksOfCluster)
+static void run(void (*)(Parameters...), const unsigned* sizes, void** parameters)
 {
     given = parameters;
     gridDim = {sizes[0], sizes[1], sizes[2]};
     blockDim = {sizes[3], sizes[4], sizes[5]};
     threads = blockDim.x * blockDim.y * blockDim.z;
-    cluster = blocksOfCluster;
-    if (gridDim.x % cluster) abort();
     body = [] { call(kernel, given, std::index_sequence_for<Parameters...>{}); };
     for (blockIdx.z = 0; blockIdx.z < gridDim.z; blockIdx.z++)
         for (blockIdx.y = 0; blockIdx.y < gridDim.y; blockIdx.y++)
-            for (unsigned x = 0; x < gridDim.x; x += cluster) {
-                for (int block = 0; block < cluster; block++) memset(sharedOfBlocks[block], 0xff, sizes[6]);
-                runCluster(x);
+            for (blockIdx.x = 0; blockIdx.x < gridDim.x; blockIdx.x++) {
+                memset(dynamicShared, 0xff, sizes[6]);
+                runBlock();
             }
 }
 
@@ -336,7 +304,7 @@ inline void loadMatricesAcross(unsigned (&to)[4], const unsigned short* row)
 // Copies that nobody has waited for are not there yet: made when they are waited for.
 inline std::vector<std::pair<void*, const void*>>& copiesOf(int group)
 {
-    static std::vector<std::pair<void*, const void*>> copies[emulator::mostFibers][8];
+    static std::vector<std::pair<void*, const void*>> copies[1024][8];
     return copies[emulator::current][group];
 }
 inline void copyLater(void* shared, const void* from) { copiesOf(0).push_back({shared, from}); }
@@ -353,15 +321,6 @@ inline void waitForCopies()
         for (auto [to, from] : copiesOf(group)) memcpy(to, from, 16);
         copiesOf(group).clear();
     }
-}
-
-inline void arriveAtCluster() { emulator::fibers[emulator::current]->arrivals++; }
-inline void waitForCluster() { emulator::wait(emulator::FOR_CLUSTER); }
-template <class T>
-inline T* ofBlock(T* shared, unsigned rank)
-{
-    using namespace emulator;
-    return (T*)((char*)sharedOfBlocks[rank] + ((char*)shared - (char*)sharedOfBlocks[current / threads]));
 }
 
 inline float fastExp2(float x) { return exp2f(x); }
