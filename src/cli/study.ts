@@ -73,6 +73,7 @@ interface RunFlags {
 	readonly only?: string;
 	readonly json?: boolean;
 	readonly backend?: ConfigInput["backend"];
+	readonly precision?: ConfigInput["precision"];
 	readonly threads?: number;
 	readonly "data.path"?: string[];
 	readonly "data.validation"?: string[];
@@ -94,6 +95,7 @@ function runCommand(io: Io, done: (status: number) => void): Command {
 		.option("--data.path <file...>", "text to learn from, or folder of the images")
 		.option("--data.validation <file...>", "text to validate on (default: the end of the text)")
 		.option("--backend <name>", "engine backend (default auto)")
+		.option("--precision <name>", "of a GPU's matrix products: fp32, tf32, bf16 or fp16 (default tf32)")
 		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
 		.option("--json", "end with one line of JSON on standard output")
 		.option("--debug", "show stack traces of errors")
@@ -207,6 +209,7 @@ function overridesOf(flags: RunFlags): ConfigInput {
 	if (flags["data.validation"]) data.validation = paths(flags["data.validation"]);
 	return {
 		...(flags.backend === undefined ? {} : { backend: flags.backend }),
+		...(flags.precision === undefined ? {} : { precision: flags.precision }),
 		...(flags.threads === undefined ? {} : { threads: flags.threads }),
 		...(Object.keys(data).length === 0 ? {} : { data }),
 	};
@@ -227,7 +230,7 @@ function flagsOf({ budgets }: Study, { budget, seeds, groups, overrides }: Manif
 		...{ budget, out, "data.path": [path].flat(), "data.validation": [validation].flat() },
 		...(seeds === budgets[budget].seeds ? {} : { seeds }),
 		...(budget === "quick" && groups.includes("ablations") ? { with: "ablations" } : {}),
-		...{ backend: overrides.backend, threads: overrides.threads ?? undefined },
+		...{ backend: overrides.backend, precision: overrides.precision, threads: overrides.threads ?? undefined },
 	};
 }
 
@@ -238,7 +241,17 @@ function commandWords(name: string, flags: RunFlags): string[] {
 		const values = [value ?? []].flat();
 		if (values.length > 0) words.push(flag, ...values.map(String));
 	};
-	for (const flag of ["seeds", "out", "with", "only", "data.path", "data.validation", "backend", "threads"] as const) {
+	for (const flag of [
+		"seeds",
+		"out",
+		"with",
+		"only",
+		"data.path",
+		"data.validation",
+		"backend",
+		"precision",
+		"threads",
+	] as const) {
 		add(`--${flag}`, flags[flag]);
 	}
 	return words;

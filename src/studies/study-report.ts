@@ -159,7 +159,11 @@ function describeOverrides(overrides: object, prefix = ""): string[] {
 		if (typeof value === "object" && value !== null && !Array.isArray(value)) {
 			return describeOverrides(value, `${prefix}${key}.`);
 		}
-		return [typeof value === "number" || key === "backend" ? `\`${prefix}${key} ${value}\`` : `\`${prefix}${key}\``];
+		return [
+			typeof value === "number" || key === "backend" || key === "precision"
+				? `\`${prefix}${key} ${value}\``
+				: `\`${prefix}${key}\``,
+		];
 	});
 }
 
