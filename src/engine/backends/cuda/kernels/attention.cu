@@ -157,18 +157,6 @@ __device__ __forceinline__ void store(const Place& to, const float (&sum)[STEPS]
     }
 }
 
-__device__ __forceinline__ float quadSum(float v)
-{
-    v += __shfl_xor_sync(FULL_WARP, v, 1);
-    return v + __shfl_xor_sync(FULL_WARP, v, 2);
-}
-
-__device__ __forceinline__ float quadMax(float v)
-{
-    v = fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 1));
-    return fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 2));
-}
-
 // The op's dropout, for one head of one window.
 struct Mask {
     const JobState* job;

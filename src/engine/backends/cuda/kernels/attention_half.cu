@@ -138,18 +138,6 @@ __device__ __forceinline__ void addOuter(float (&sums)[TILES][4], const unsigned
     }
 }
 
-__device__ __forceinline__ float quadSum(float v)
-{
-    v += __shfl_xor_sync(FULL_WARP, v, 1);
-    return v + __shfl_xor_sync(FULL_WARP, v, 2);
-}
-
-__device__ __forceinline__ float quadMax(float v)
-{
-    v = fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 1));
-    return fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 2));
-}
-
 // Scores become powers of e, zero for keys that a row does not see; `share`: by which those of rows g and g + 8 become weights.
 __device__ __forceinline__ void softmax(float (&s)[2 * KEY_TILES][4], float (&share)[2], const Head& at)
 {

@@ -146,18 +146,6 @@ __device__ __forceinline__ void store(
     }
 }
 
-__device__ __forceinline__ float quadSum(float v)
-{
-    v += __shfl_xor_sync(FULL_WARP, v, 1);
-    return v + __shfl_xor_sync(FULL_WARP, v, 2);
-}
-
-__device__ __forceinline__ float quadMax(float v)
-{
-    v = fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 1));
-    return fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 2));
-}
-
 // Two results of 16 x 8 side by side, as the first factor of the next product.
 __device__ __forceinline__ void pack(unsigned (&to)[4], const float (&left)[4], const float (&right)[4])
 {

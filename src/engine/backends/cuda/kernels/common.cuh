@@ -45,6 +45,19 @@ __device__ __forceinline__ float warpMax(float v)
     return v;
 }
 
+// Of four neighbouring lanes, which have a row of a product's tile.
+__device__ __forceinline__ float quadSum(float v)
+{
+    v += __shfl_xor_sync(FULL_WARP, v, 1);
+    return v + __shfl_xor_sync(FULL_WARP, v, 2);
+}
+
+__device__ __forceinline__ float quadMax(float v)
+{
+    v = fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 1));
+    return fmaxf(v, __shfl_xor_sync(FULL_WARP, v, 2));
+}
+
 // Sum (or maximum) over threadIdx.x for each threadIdx.y; blockDim.x is 32, or the block has one row of threads.
 template <bool MAXIMUM>
 __device__ __forceinline__ float overRow(float v)
