@@ -50,11 +50,11 @@ describe("what the user got wrong", () => {
 		expect(err).toContain(hint);
 	});
 
-	test("a backend that there is none of, before anything is written", async () => {
+	test.each(["backend", "precision"])("a %s that there is none of, before anything is written", async (flag) => {
 		const out = join(folder, "never");
-		const { status, err } = await rivulet(["study", "run", "copy", "--backend", "abacus", "--out", out]);
+		const { status, err } = await rivulet(["study", "run", "copy", `--${flag}`, "abacus", "--out", out]);
 		expect(status).toBe(2);
-		expect(err).toMatch(/backend: expected .*, found "abacus"/);
+		expect(err).toMatch(new RegExp(`${flag}: expected .*, found "abacus"`));
 		expect(existsSync(out)).toBe(false);
 	});
 });
@@ -63,7 +63,8 @@ test("Ctrl-C ends with 130, what is there is reported, and report writes it agai
 	const out = join(folder, "stopped");
 	const interrupt = new AbortController();
 	interrupt.abort("SIGINT");
-	const stopped = await rivulet(["study", "run", "copy", "--out", out, "--json"], {}, { interrupt });
+	const engine = ["--backend", "reference", "--precision", "fp16"];
+	const stopped = await rivulet(["study", "run", "copy", "--out", out, ...engine, "--json"], {}, { interrupt });
 	expect(stopped.status).toBe(130);
 	expect(JSON.parse(stopped.out)).toMatchObject({
 		study: "copy",
@@ -79,5 +80,7 @@ test("Ctrl-C ends with 130, what is there is reported, and report writes it agai
 	expect(again.out).toMatch(/^not measured .* All symbols are recalled at full noise$/m);
 	expect(existsSync(join(out, "report.html"))).toBe(true);
 	const { provenance } = JSON.parse(readFileSync(join(out, "report.json"), "utf8"));
-	expect(provenance.command).toBe("rivulet study run copy --budget quick --out …/stopped");
+	expect(provenance.command).toBe(
+		"rivulet study run copy --budget quick --out …/stopped --backend reference --precision fp16",
+	);
 });
