@@ -1,9 +1,11 @@
 /**
  * Does the CUDA backend work on this machine? All of it in one run, every failure listed: `node bench/cuda-check.mjs [--tasks
- * shakespeare,copy,image,large,transformer] [--precisions bf16,fp16] [--steps 30] [--skip ops,golden,time]`. Needs dist/ (npm run build). Exits 1 when anything failed.
+ * shakespeare,copy,image,large,transformer] [--precisions bf16,fp16] [--steps 30] [--repeat 1] [--rows 25] [--skip ops,golden,time]`.
+ * Needs dist/ (npm run build). Exits 1 when anything failed.
  *
  * 1. the device and its rates; 2. every op's conformance cases in fp32 against the reference; 3. the golden cases in fp32, tf32, bf16
- * and fp16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step.
+ * and fp16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step, the
+ * device's share of it, and the `rows` kernels and products that take most of that, each timed `repeat` times in a row.
  * RIVULET_CUDA_CHECK=1 waits after every command and names the one that fails.
  */
 import { fileURLToPath } from "node:url";
