@@ -223,7 +223,8 @@ const train = z.strictObject({
 	}),
 	ema: key(fraction.default(0), {
 		description:
-			"decay rate of an exponential moving average of the weights, such as 0.998; where it is kept it is what is evaluated, sampled and saved as the model",
+			"decay rate of an exponential moving average of the weights, such as 0.998; where it is kept it is what is " +
+			"evaluated, sampled and saved as the model",
 		common: true,
 	}),
 	evaluateEvery: key(count(1).default(100), {

@@ -1,4 +1,4 @@
-/** The optimiser's step over flat buffers: norm of the gradient, clipping, Adam and AdamW, the weights' moving average. For update programs. */
+/** The optimiser's step over flat buffers, for update programs: gradient norm, clipping, Adam and AdamW, the weights' moving average. */
 import {
 	define,
 	expect,

@@ -22,7 +22,9 @@ export class Branches {
 	}
 
 	/**
-	 * Capture commands 0, 1, .. of a program. @param dependencies those that each must wait for @param put puts one on the stream, told what it waits for
+	 * Capture commands 0, 1, .. of a program.
+	 * @param dependencies those that each must wait for
+	 * @param put puts one on the stream, told what it waits for
 	 */
 	capture(
 		dependencies: readonly (readonly number[])[],

@@ -18,6 +18,8 @@ struct JobState {
 #ifndef EMULATED  // The tests' emulator has a definition of its own, here and below.
 #define DYNAMIC_SHARED(type, name) extern __shared__ type name[]
 #endif
+#define INFINITE __int_as_float(0x7f800000)
+
 // Every kernel begins with it: a launch may be on the device before those that it follows have ended.
 __device__ __forceinline__ void waitForLaunchesBefore()
 {
@@ -25,8 +27,6 @@ __device__ __forceinline__ void waitForLaunchesBefore()
     asm volatile("griddepcontrol.wait;" ::: "memory");
 #endif
 }
-
-#define INFINITE __int_as_float(0x7f800000)
 
 __device__ __forceinline__ float4 operator+(float4 a, float4 b) { return make_float4(a.x + b.x, a.y + b.y, a.z + b.z, a.w + b.w); }
 __device__ __forceinline__ float4 operator*(float4 a, float4 b) { return make_float4(a.x * b.x, a.y * b.y, a.z * b.z, a.w * b.w); }

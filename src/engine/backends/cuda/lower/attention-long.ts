@@ -1,6 +1,6 @@
 /**
- * Attention of long windows in half precision. A forward call and its gradient are known as a pair, so that the gradient finds what the forward call
- * kept for it; a gradient without its forward call, and whatever else does not suit these kernels, is attention.ts's.
+ * Attention of long windows in half precision. A forward call and its gradient are known as a pair, so that the gradient finds what the
+ * forward call kept for it; a gradient without its forward call, and whatever else does not suit these kernels, is attention.ts's.
  */
 import type { Instruction, Operand, Program } from "../../../program.ts";
 import {

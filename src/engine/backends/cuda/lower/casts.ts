@@ -1,4 +1,4 @@
-/** How kernels get the copies in halves of values that they read, with the casts that it takes where who made a value did not make its copy. */
+/** How kernels get the copies in halves of values that they read, with a cast where who made a value did not make its copy. */
 import type { Instruction, Operand } from "../../../program.ts";
 import { halfOf, inFours, type LowerContext, matrix, strided } from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand } from "../lower-types.ts";
