@@ -108,8 +108,15 @@ export class Kernels {
 	}
 
 	#source({ file, defines = {} }: Wanted): Source {
-		const headers = { "common.cuh": this.#text("common.cuh") };
-		return { name: `${file}.cu`, text: this.#text(`${file}.cu`), headers, defines: { ...this.#defines, ...defines } };
+		const text = this.#text(`${file}.cu`);
+		return { name: `${file}.cu`, text, headers: this.#headers(text), defines: { ...this.#defines, ...defines } };
+	}
+
+	/** What a text includes, and what that includes. */
+	#headers(text: string): Record<string, string> {
+		const names = [...text.matchAll(/^#include "(.+)"$/gm)].map(([, name]) => name);
+		const found = names.map((name) => ({ ...this.#headers(this.#text(name)), [name]: this.#text(name) }));
+		return Object.assign({}, ...found);
 	}
 
 	#text(name: string): string {

@@ -6,7 +6,6 @@ import type { Instruction, Operand, Program } from "../../../program.ts";
 import {
 	firstSequence,
 	float,
-	inFours,
 	int,
 	job,
 	type LowerContext,
@@ -19,14 +18,11 @@ import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts
 import { neededHalf, results } from "./casts.ts";
 import { fits, overlap } from "./halves.ts";
 
-/** Rows from which a window is long, and rows of a warp: queries, keys. */
+/** Rows from which a window is long, of a tile in shared memory, and of a block: queries, keys. */
 const longWindow = 64;
-const queryRows = 32;
-const keyRows = (head: number) => (head <= 64 ? 32 : 16);
-const warps = 4;
-/** Rows of a stage in shared memory, and the halves of padding of each. */
-const stageRows = 64;
-const padding = 8;
+const tileRows = 64;
+const queryRows = () => 128;
+const keyRows = (head: number) => (head <= 64 ? 192 : 128);
 
 /** What a forward call keeps for its gradient: a word for each row of each head, and the result in halves. */
 interface Kept {
@@ -70,7 +66,7 @@ function suits({ inputs, outputs, attributes }: Instruction): boolean {
 	const q = operand(inputs, 0);
 	const columns = q.cols / heads;
 	if (inputs[2] || q.rows / windows < longWindow || columns % 32 !== 0 || columns > 128) return false;
-	return inputs.every((each) => !each || fits(each)) && outputs.every((each) => !each || inFours(each));
+	return [...inputs, ...outputs].every((each) => !each || fits(each));
 }
 
 function isForwardOf(forward: Instruction, { inputs, attributes }: Instruction): boolean {
@@ -102,16 +98,32 @@ function common({ attributes }: Instruction): Argument[] {
 	return [int(windows), int(heads), float(p), int(dropoutId), int(sequences), job, firstSequence];
 }
 
-function tiled(kernel: string, rows: number, args: Argument[], { inputs, attributes, label }: Instruction): Launch {
-	const { windows, heads } = attributes;
+/** @param own rows of a block */
+function tiled(
+	kernel: string,
+	own: (head: number) => number,
+	args: Argument[],
+	{ inputs, attributes, label }: Instruction,
+): Launch {
+	const { windows, heads, p } = attributes;
 	const q = operand(inputs, 0);
 	const columns = q.cols / heads;
-	// Two buffers of two matrices of halves, then two words of a row.
-	const shared = 2 * 2 * 2 * stageRows * (columns + padding) + 4 * 2 * stageRows;
-	const grid = [windows * heads, Math.ceil(q.rows / windows / (warps * rows)), 1] as const;
-	const defines = { HEAD: columns };
-	const block = [32 * warps, 1, 1] as const;
-	return { kind: "kernel", file: "attention_long", kernel, defines, grid, block, shared, args, label };
+	const rows = own(columns);
+	// Halves of two matrices, the block's rows and three tiles of others; four words a row of a tile; up to 1024 bytes to begin at a multiple.
+	const shared = 2 * 2 * (rows + 3 * tileRows) * columns + 4 * 4 * tileRows + 1024;
+	const grid = [windows * heads, Math.ceil(q.rows / windows / rows), 1] as const;
+	const defines = { HEAD: columns, DROPOUT: Number(p > 0) };
+	return {
+		kind: "kernel",
+		file: "attention_long",
+		kernel,
+		defines,
+		grid,
+		block: [2 * rows, 1, 1],
+		shared,
+		args,
+		label,
+	};
 }
 
 function forward(pair: Pair | null, instruction: Instruction, context: LowerContext): Command[] {
@@ -127,29 +139,20 @@ function forward(pair: Pair | null, instruction: Instruction, context: LowerCont
 function gradient({ kept }: Pair, instruction: Instruction, context: LowerContext): Command[] {
 	if (!kept) throw new Error("[attentionGrad] expected its forward call before it");
 	const { log, result } = kept;
-	const { outputs, attributes, label } = instruction;
-	const { windows, heads } = attributes;
+	const { outputs } = instruction;
 	const commands: Command[] = [];
 	const q = neededHalf(operand(instruction.inputs, 0), commands, instruction, context);
 	const [keys, values] = halvesOf(neededHalf(operand(instruction.inputs, 1), commands, instruction, context));
 	const dout = neededHalf(operand(instruction.inputs, 3), commands, instruction, context);
 	const mean = context.scratch(1, log.cols);
-	const means: Launch = {
-		kind: "kernel",
-		file: "attention_long",
-		kernel: "attentionMeans",
-		defines: { HEAD: q.cols / heads },
-		grid: [Math.ceil(log.cols / 8), 1, 1],
-		block: [256, 1, 1],
-		shared: 0,
-		args: [matrix(dout), matrix(result), pointer(mean), int(windows), int(heads)],
-		label,
-	};
 	const given = [q, keys, values, dout].map(matrix);
+	const [toQueries, toKeys] = [0, 1].map((i) => results(operand(outputs, i), context));
 	const rest = [pointer(log), pointer(mean), ...common(instruction)];
-	const [dq, dkv] = [0, 1].map((i) => [...given, ...results(operand(outputs, i), context), ...rest]);
-	commands.push(means, tiled("attentionLongQueries", queryRows, dq, instruction));
-	return [...commands, tiled("attentionLongKeys", keyRows(q.cols / heads), dkv, instruction)];
+	// The first leaves the means for the second.
+	commands.push(
+		tiled("attentionLongQueries", queryRows, [...given, matrix(result), ...toQueries, ...rest], instruction),
+	);
+	return [...commands, tiled("attentionLongKeys", keyRows, [...given, ...toKeys, ...rest], instruction)];
 }
 
 /** Commands of a call that is in `longAttention`'s table. */

@@ -1,7 +1,7 @@
 /** A GPU of the imagination that runs the real kernels: their sources compiled with g++ against emulator.h, memory at real addresses. */
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -132,8 +132,9 @@ function compile(text: string, name: string, options: string[]): string {
 		"-I",
 		kernelFolder,
 	];
-	const common = readFileSync(join(kernelFolder, "common.cuh"));
-	const key = hash(JSON.stringify([text, definitions, flags]), common, readFileSync(header));
+	const headers = readdirSync(kernelFolder).filter((name) => name.endsWith(".cuh"));
+	const included = headers.map((name) => readFileSync(join(kernelFolder, name)));
+	const key = hash(JSON.stringify([text, definitions, flags]), ...included, readFileSync(header));
 	const path = join(folder, `${name}-${key}.so`);
 	if (existsSync(path)) return path;
 	mkdirSync(folder, { recursive: true });
