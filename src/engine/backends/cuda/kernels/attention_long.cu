@@ -1,4 +1,4 @@
-// Causal attention of long windows without prefix and its gradient, operands in halves, sums and the softmax in fp32. A block's eight warps
+// Causal attention of long windows without prefix and its gradient, operands in halves, sums and the softmax in fp32. A block's warps
 // have 16 rows of queries each and go over the keys, or 16 keys each and go over the queries; what they go over comes into shared memory
 // 64 rows at a time, the next 64 on their way meanwhile. Four warps, which multiply together, have the 64 rows of one tile, so that only
 // on the diagonal have they to look which keys a query sees. The forward pass leaves the logarithm of every softmax's denominator and the
@@ -7,10 +7,10 @@
 // Lane 4 g + t has rows g and g + 8 of its warp's, and of eight columns 2 t and 2 t + 1.
 #include "tiles.cuh"
 
-#define ROWS 128                              // of queries of a block
-#define KEYS (HEAD <= 64 ? 192 : 128)         // of a block
-#define BLOCKS (HEAD <= 64 ? 2 : 1)           // of a multiprocessor
-#define PATIENCE 8                            // by what power of two a row's exponentials may exceed one
+#define ROWS 128                       // of queries of a block
+#define KEYS (HEAD <= 64 ? 192 : 128)  // of a block
+#define BLOCKS (HEAD <= 64 ? 2 : 1)    // of a multiprocessor
+#define PATIENCE 8                     // by what power of two a row's exponentials may exceed one
 #define LOG2E 1.4426950408889634f
 
 // One head of one window of n rows; the rows of this thread's four warps begin at `tile`, those of its warp at `top`.
@@ -61,19 +61,19 @@ __device__ __forceinline__ void bring(Half* tiles, const Matrix& x, int base, co
 }
 
 // Shared memory: the tiles of a block's own rows of two matrices, OWN rows; tiles of two others, which go through together from a tile's
-// first row up to `end`, in three buffers that take turns; words of the rows that go through.
+// first row up to `end`, in two buffers that take turns; words of the rows that go through.
 template <int OWN>
 struct Stages {
     const Matrix &left, &right;
     int end;
-    Half *own, *now, *next, *last;
+    Half *own, *now, *next;
     __device__ __forceinline__ Stages(Half* shared, const Matrix& left, const Matrix& right, int end) : left(left), right(right), end(end)
     {
         own = shared + ((-(unsigned long long)shared & 1023) >> 1);
-        now = own + 2 * OWN * HEAD, next = now + 2 * TILE, last = next + 2 * TILE;
+        now = own + 2 * OWN * HEAD, next = now + 2 * TILE;
     }
     __device__ __forceinline__ Half* worth() const { return own + OWN * HEAD; }
-    __device__ __forceinline__ float* words() const { return (float*)(own + 2 * OWN * HEAD + 6 * TILE); }
+    __device__ __forceinline__ float* words() const { return (float*)(own + 2 * OWN * HEAD + 4 * TILE); }
     __device__ __forceinline__ void start(int base, const Head& at) const
     {
         if (base < end) {
@@ -82,17 +82,31 @@ struct Stages {
         }
         commitCopies();
     }
-    // Rows from `base` are here, and all that was started before them; those after them are on their way.
+    // Rows from `base` are here, and all that was started before them; those after them are on their way, to where those before were:
+    // behind the barrier all products with them have ended.
     __device__ __forceinline__ void turn(int base, const Head& at)
     {
-        Half* free = last;
-        last = now, now = next, next = free;
+        Half* free = now;
+        now = next, next = free;
         waitForCopies<0>();
         showTiles();
         __syncthreads();
         start(base + STAGE, at);
     }
 };
+
+// s = the block's own rows times those of the left matrix that are here, and on its way d = the others times those of the right.
+template <int OWN>
+__device__ __forceinline__ void startBoth(float (&s)[8][4], float (&d)[8][4], const Stages<OWN>& stages, const Head& at)
+{
+    beginProducts();
+    timesRows(s, at.ours(stages.own), stages.now);
+    commitProducts();
+    timesRows(d, at.ours(stages.worth()), stages.now + TILE);
+    commitProducts();
+    waitForProducts<1>();
+    arrived(s);
+}
 
 // Sums times a factor for either row, to any of three matrices, of which the last two are halves, from column `column` of the head on.
 // Halves go through a tile that no thread reads any more, to leave it as whole rows.
@@ -262,13 +276,7 @@ extern "C" __global__ void __launch_bounds__(2 * ROWS, BLOCKS) attentionLongQuer
         stages.turn(base, at);
         if (base > at.tile || at.tile >= at.n) continue;
         float s[8][4], d[8][4];
-        beginProducts();
-        timesRows(s, at.ours(stages.own), stages.now);
-        commitProducts();
-        timesRows(d, at.ours(stages.worth()), stages.now + TILE);
-        commitProducts();
-        waitForProducts<1>();
-        arrived(s);
+        startBoth(s, d, stages, at);
 #pragma unroll
         for (int i = 0; i < 32; i++) {
             float& x = s[i >> 2][i & 3];
@@ -327,13 +335,7 @@ extern "C" __global__ void __launch_bounds__(2 * KEYS, 1) attentionLongKeys(Matr
         word = wordOf(base + STAGE);
         if (base < at.tile || at.tile >= at.n) continue;
         float s[8][4], d[8][4];
-        beginProducts();
-        timesRows(s, at.ours(stages.own), stages.now);
-        commitProducts();
-        timesRows(d, at.ours(stages.worth()), stages.now + TILE);
-        commitProducts();
-        waitForProducts<1>();
-        arrived(s);
+        startBoth(s, d, stages, at);
 #pragma unroll
         for (int i = 0; i < 8; i++) {
             const float2 logs = *(const float2*)(rows + 8 * i + 2 * at.t);

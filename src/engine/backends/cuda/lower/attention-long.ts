@@ -109,8 +109,8 @@ function tiled(
 	const q = operand(inputs, 0);
 	const columns = q.cols / heads;
 	const rows = own(columns);
-	// Halves of two matrices, the block's rows and three tiles of others; four words a row of a tile; up to 1024 bytes to begin at a multiple.
-	const shared = 2 * 2 * (rows + 3 * tileRows) * columns + 4 * 4 * tileRows + 1024;
+	// Halves of two matrices, the block's rows and two tiles of others; four words a row of a tile; up to 1024 bytes to begin at a multiple.
+	const shared = 2 * 2 * (rows + 2 * tileRows) * columns + 4 * 4 * tileRows + 1024;
 	const grid = [windows * heads, Math.ceil(q.rows / windows / rows), 1] as const;
 	const defines = { HEAD: columns, DROPOUT: Number(p > 0) };
 	return {
