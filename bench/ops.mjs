@@ -95,7 +95,13 @@ const sizes = {
 		ids: { 1: 65 },
 	},
 	squareSum: { inputs: [flat], attributes: { parts: 1 } },
-	clipFactor: { inputs: [[1, 64]], attributes: { max: 1 } },
+	clipFactor: {
+		inputs: [
+			[1, 64],
+			[1, 1],
+		],
+		attributes: { max: 1 },
+	},
 	adam: { inputs: [flat, flat, flat, flat, [1, 8], [1, 2]], attributes: { decay: 1 } },
 };
 

@@ -3,15 +3,18 @@
 
 namespace rivulet::RIVULET_ISA {
 
+// A norm that is not finite halts the updates: this one and all that follow.
 static void clipFactor(const Call& call) {
 	const Matrix& partials = call.in[0];
 	const float most = call.attributes[0].f;
 	double total = 0;
 	for (int32_t c = 0; c < partials.cols; c++) total += partials.data[c];
 	const double norm = __builtin_sqrt(total), factor = most / (norm + 1e-6);
-	const bool finite = norm <= 3.4e38;
-	call.out[0].data[0] = !finite ? __builtin_nanf("") : most > 0 && factor < 1 ? (float)factor : 1;
+	float* halted = call.out[1].data;
+	const bool updates = norm <= 3.4e38 && *halted == 0;
+	call.out[0].data[0] = !updates ? __builtin_nanf("") : most > 0 && factor < 1 ? (float)factor : 1;
 	call.out[0].data[1] = (float)norm;
+	*halted = !updates;
 }
 
 // One pass over weights, gradients and moments. A gradient that is not finite (clip NaN) changes nothing.
@@ -36,7 +39,8 @@ static void adam(const Call& call) {
 static void movingAverage(const Call& call) {
 	const Range range = partOf(call, call.in[0].cols);
 	float* average = call.out[0].data;
-	const float *p = call.in[1].data, rate = call.in[2].data[7];
+	const float *p = call.in[1].data, rate = call.in[2].data[7], clip = *call.in[3].data;
+	if (clip != clip) return;
 	eachVector(range.end - range.begin, [&](int64_t c, int count) {
 		const int64_t at = range.begin + c;
 		vf value = load(average + at, count);
@@ -45,9 +49,9 @@ static void movingAverage(const Call& call) {
 }
 
 extern const KernelEntry optimizerKernels[] = {
-    {"clipFactor", clipFactor, "m", "m", 1},
+    {"clipFactor", clipFactor, "mm", "mm", 1},
     {"adam", adam, "mmmmmm", "mmm", 1},
-    {"movingAverage", movingAverage, "mmm", "m", 0},
+    {"movingAverage", movingAverage, "mmmm", "m", 0},
     {},
 };
 

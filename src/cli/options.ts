@@ -1,6 +1,7 @@
 /** Flags: those of a run, generated from the configuration's schema, and the few that other commands share. */
 import { type Command, CommanderError, Option } from "commander";
 import { RivuletError } from "../base/errors.ts";
+import { precisions } from "../train/config.ts";
 import { type ConfigKey, configKeys, valueText } from "../train/config-keys.ts";
 import { type Layer, readConfigFile } from "../train/config-resolve.ts";
 
@@ -51,6 +52,11 @@ export async function readLayers(command: Command): Promise<Layer[]> {
 	const file = command.getOptionValue("config");
 	if (typeof file === "string") layers.unshift(await readConfigFile(file));
 	return layers;
+}
+
+/** The flag of commands that train many runs. */
+export function precisionOption(): Option {
+	return new Option("--precision <name>", "of a GPU's matrix products (default auto)").choices(precisions);
 }
 
 /** Flags of the commands that read a run. */

@@ -7,7 +7,7 @@ import type { Manifest } from "../studies/manifest.ts";
 import type { RunGroup, Study, StudyBudgetName } from "../studies/study.ts";
 import type { ConfigInput } from "../train/config.ts";
 import { type Io, interruptedStatus } from "./io.ts";
-import { integer } from "./options.ts";
+import { integer, precisionOption } from "./options.ts";
 import type { CommandBuilder } from "./program.ts";
 import { StudyPrinter } from "./study-printer.ts";
 
@@ -95,7 +95,7 @@ function runCommand(io: Io, done: (status: number) => void): Command {
 		.option("--data.path <file...>", "text to learn from, or folder of the images")
 		.option("--data.validation <file...>", "text to validate on (default: the end of the text)")
 		.option("--backend <name>", "engine backend (default auto)")
-		.option("--precision <name>", "of a GPU's matrix products: fp32, tf32, bf16 or fp16 (default tf32)")
+		.addOption(precisionOption())
 		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
 		.option("--json", "end with one line of JSON on standard output")
 		.option("--debug", "show stack traces of errors")

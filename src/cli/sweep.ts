@@ -3,11 +3,11 @@ import { basename, join, resolve } from "node:path";
 import { Command, Option } from "commander";
 import { RivuletError } from "../base/errors.ts";
 import { type Architecture, architectures } from "../studies/sweep/ladder.ts";
-import type { SweepRunOutcome } from "../studies/sweep/run-sweep.ts";
+import type { EngineChoice, SweepRunOutcome } from "../studies/sweep/run-sweep.ts";
 import type { SweepManifest, SweepRequest } from "../studies/sweep/sweep-folder.ts";
 import type { ConfigInput } from "../train/config.ts";
 import { type Io, interruptedStatus } from "./io.ts";
-import { decimal, integer } from "./options.ts";
+import { decimal, integer, precisionOption } from "./options.ts";
 import type { CommandBuilder } from "./program.ts";
 import { SweepPrinter } from "./sweep-printer.ts";
 
@@ -34,6 +34,7 @@ interface SweepFlags {
 	readonly only?: string;
 	readonly json?: boolean;
 	readonly backend?: ConfigInput["backend"];
+	readonly precision?: ConfigInput["precision"];
 	readonly threads?: number;
 	readonly "data.path"?: readonly string[];
 	readonly "data.tokenizer": SweepRequest["tokenizer"];
@@ -69,6 +70,7 @@ export const sweepCommand: CommandBuilder = (io, _actions, done) => {
 				...["auto", "cuda", "native", "wasm", "reference"],
 			]),
 		)
+		.addOption(precisionOption())
 		.option("--threads <n>", "worker threads (default all cores)", integer("--threads", 1))
 		.option("--json", "end with one line of JSON on standard output")
 		.option("--debug", "show stack traces of errors")
@@ -149,8 +151,12 @@ function requestOf(flags: SweepFlags): SweepRequest {
 	};
 }
 
-function engineOf({ backend, threads }: SweepFlags): Pick<ConfigInput, "backend" | "threads"> {
-	return { ...(backend === undefined ? {} : { backend }), ...(threads === undefined ? {} : { threads }) };
+function engineOf({ backend, precision, threads }: SweepFlags): EngineChoice {
+	return {
+		...(backend === undefined ? {} : { backend }),
+		...(precision === undefined ? {} : { precision }),
+		...(threads === undefined ? {} : { threads }),
+	};
 }
 
 function absolute(path: string): string {
@@ -184,7 +190,7 @@ function commandWords(flags: SweepFlags): string[] {
 	add("--architectures", flags.architectures.join(","));
 	if (flags.steps === undefined) add("--budget-minutes", flags.budgetMinutes);
 	else add("--steps", flags.steps);
-	for (const flag of ["seeds", "within", "bootstrap", "out", "only", "backend", "threads"] as const) {
+	for (const flag of ["seeds", "within", "bootstrap", "out", "only", "backend", "precision", "threads"] as const) {
 		add(`--${flag}`, flags[flag]);
 	}
 	return words;

@@ -262,6 +262,9 @@ const train = z.strictObject({
 });
 
 /** The one description of a configuration: flags, files, messages and docs are derived from it. */
+/** Of a GPU's products; docs/engine.md says what each means. */
+export const precisions = ["auto", "fp32", "tf32", "bf16", "fp16"] as const;
+
 export const configSchema = z.strictObject({
 	preset: key(orNone(z.string()), {
 		description: "named set of values to start from: quick, shakespeare, copy, selective-copy, image",
@@ -279,10 +282,11 @@ export const configSchema = z.strictObject({
 		resumable: true,
 		common: true,
 	}),
-	precision: key(z.enum(["auto", "fp32", "tf32", "bf16", "fp16"]).default("auto"), {
+	precision: key(z.enum(precisions).default("auto"), {
 		description:
 			"how a GPU reads operands of matrix products; sums and all else stay in fp32; fp16: tf32's digits at bf16's speed, " +
-			"the loss scaled by a power of two that keeps gradients in its range; auto: tf32 there, fp32 elsewhere",
+			"the loss scaled by a power of two that keeps gradients in its range; auto: fp16 there, tf32 from the first step on " +
+			"that leaves fp16's range, fp32 elsewhere",
 		resumable: true,
 	}),
 	run: key(orNone(z.string().min(1)), {

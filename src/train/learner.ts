@@ -1,6 +1,7 @@
 /**
  * A model with weights, an optimiser and a runtime: one call is one training step or one evaluation of a batch. It cuts batches
- * into slices and micro-batches; it knows nothing of data, schedules or files.
+ * into slices and micro-batches; it knows nothing of data, schedules or files. Where a result leaves the range of the runtime's
+ * numbers and there is a runtime of a wider range, it goes on there, beginning with what left it.
  */
 import type { Runtime } from "../engine/backend.ts";
 import type { MicroBatch, ProgramHandle } from "../engine/program.ts";
@@ -15,7 +16,14 @@ import {
 	trainingProgram,
 } from "../models/index.ts";
 import { initialValues } from "../nn/initialize.ts";
-import { averageIndex, hyperparameters, type OptimizerConfig, optimizerProgram } from "./optimizer.ts";
+import {
+	averageIndex,
+	haltedOffset,
+	hyperparameters,
+	type OptimizerConfig,
+	optimizerProgram,
+	optimizerWords,
+} from "./optimizer.ts";
 import { type Cut, cutBatch, rowsPerSequence } from "./slices.ts";
 
 /** Token ids (B * N) and targets (B * M, negative: ignored), sequence after sequence. */
@@ -53,6 +61,8 @@ export interface StepResult {
 	/** Global norm of the gradient before clipping. */
 	readonly gradientNorm: number;
 	readonly targets: number;
+	/** Did the weights change? A gradient that is not finite changes nothing, nor does a step that was on its way behind it. */
+	readonly updated: boolean;
 	/** Exact floating-point operations, from the graph. */
 	readonly flops: number;
 }
@@ -69,18 +79,32 @@ export interface StepUnderWay {
 /** Trains and evaluates one batch at a time. Holds weights, moments and compiled programs in its runtime. */
 export class Learner {
 	readonly model: Model;
-	readonly session: Session;
 	readonly options: LearnerOptions;
 	/** Slices a batch is cut into: as asked, at most as many as the runtime wants. */
 	readonly #slices: number;
 	readonly #segments = new Map<string, number>();
+	#session: Session;
+	#widened = false;
+	/** Results of the session that are still to come. */
+	readonly #awaited = new Set<Promise<unknown>>();
+	/** All that is to be computed again is on its way. */
+	#again: Promise<unknown> = Promise.resolve();
 
 	constructor(model: Model, runtime: Runtime, options: LearnerOptions) {
 		this.model = model;
 		this.options = options;
 		this.#slices = Math.min(options.slices, runtime.mostSlices);
-		this.session = new Session(runtime, model.parameters);
-		runtime.reserve("optimizer", (this.averages ? 3 : 2) * this.session.layout.words);
+		this.#session = this.#open(runtime);
+	}
+
+	/** Another one after `widen`. */
+	get session(): Session {
+		return this.#session;
+	}
+
+	/** Has it gone on to a runtime of a wider range? */
+	get widened(): boolean {
+		return this.#widened;
 	}
 
 	/** Is a moving average of the weights kept? */
@@ -95,34 +119,57 @@ export class Learner {
 			this.session.writeParameter(spec.name, values);
 			if (this.averages) this.session.writeOptimizer(spec.name, averageIndex, values);
 		});
+		const { runtime, layout } = this.session;
+		runtime.write("optimizer", haltedOffset(layout.words, this.options.optimizer.ema), Float32Array.of(0));
+	}
+
+	/** Go on in the runtime's wider range, where it has one: weights and the optimiser's tensors move there, and the runtime is closed. */
+	async widen(): Promise<void> {
+		const { session } = this;
+		if (!session.runtime.wider) return;
+		await Promise.allSettled(this.#awaited);
+		const names = [...session.parameters.keys()];
+		const indices = this.averages ? [0, 1, averageIndex] : [0, 1];
+		const kept = names.map((name) => ({
+			weight: session.readParameter(name),
+			moments: indices.map((index) => session.readOptimizer(name, index)),
+		}));
+		await session.close();
+		this.#session = this.#open(await session.runtime.wider());
+		names.forEach((name, i) => {
+			this.session.writeParameter(name, kept[i].weight);
+			for (const index of indices) this.session.writeOptimizer(name, index, kept[i].moments[index]);
+		});
+		this.#widened = true;
 	}
 
 	/** Do something with the weights' moving average in place of the weights, where one is kept. No step may be under way. */
 	async withAverage<T>(work: () => Promise<T>): Promise<T> {
 		if (!this.averages) return await work();
-		const { session } = this;
-		const names = [...session.parameters.keys()];
-		const weights = names.map((name) => session.readParameter(name));
-		for (const name of names) session.writeParameter(name, session.readOptimizer(name, averageIndex));
+		const names = [...this.session.parameters.keys()];
+		const weights = names.map((name) => this.session.readParameter(name));
+		for (const name of names) this.session.writeParameter(name, this.session.readOptimizer(name, averageIndex));
 		try {
 			return await work();
 		} finally {
-			names.forEach((name, i) => session.writeParameter(name, weights[i]));
+			names.forEach((name, i) => this.session.writeParameter(name, weights[i]));
 		}
 	}
 
 	/** Forward, backward, clip, update. */
 	async step(batch: Batch, settings: StepSettings): Promise<StepResult> {
-		const { result } = await this.#begin(batch, settings, true);
+		const { result } = await this.beginStep(batch, settings);
 		return await result;
 	}
 
 	/** Put a step on its way; while it is under way one more may follow where the session runs ahead. */
 	async beginStep(batch: Batch, settings: StepSettings): Promise<StepUnderWay> {
-		return await this.#begin(batch, settings, true);
+		const isSound = ({ loss, gradientNorm, updated }: StepResult) =>
+			updated && Number.isFinite(loss) && Number.isFinite(gradientNorm);
+		return await this.#inRange(() => this.#begin(batch, settings, true), isSound);
 	}
 
-	/** Forward and backward only; read the result with `gradient`. */
+	/** Forward and backward only, in the range there is; read the result with `gradient`. */
 	async differentiate(batch: Batch, settings: StepSettings): Promise<StepResult> {
 		const { result } = await this.#begin(batch, settings, false);
 		return await result;
@@ -179,7 +226,14 @@ export class Learner {
 			}
 			const norm = new Float32Array(2);
 			if (update) session.runtime.read("outputs", slot(updates[0], "norm"), norm);
-			return { loss: loss / Math.max(1, targets), gradientNorm: norm[1], targets, flops };
+			const [factor, gradientNorm] = norm;
+			return {
+				loss: loss / Math.max(1, targets),
+				gradientNorm,
+				targets,
+				updated: update && !Number.isNaN(factor),
+				flops,
+			};
 		});
 		return { flops, result };
 	}
@@ -201,6 +255,16 @@ export class Learner {
 		batch: Batch,
 		want: EvaluationOutputs,
 		window = evaluationWindow(this.model.config),
+	): Promise<{ readonly result: Promise<EvaluatedBatch> }> {
+		const isSound = ({ logits, losses }: EvaluatedBatch) =>
+			logits.every(Number.isFinite) && losses.every(Number.isFinite);
+		return await this.#inRange(() => this.#beginEvaluation(batch, want, window), isSound);
+	}
+
+	async #beginEvaluation(
+		batch: Batch,
+		want: EvaluationOutputs,
+		window: number,
 	): Promise<{ readonly result: Promise<EvaluatedBatch> }> {
 		const { session, model } = this;
 		const cuts = this.#cut(batch, window);
@@ -232,6 +296,44 @@ export class Learner {
 			correct: read("correct", 1),
 		}));
 		return { result };
+	}
+
+	#open(runtime: Runtime): Session {
+		const session = new Session(runtime, this.model.parameters);
+		runtime.reserve("optimizer", optimizerWords(session.layout.words, this.options.optimizer.ema));
+		return session;
+	}
+
+	/**
+	 * Put work on its way. Where its result is not sound and there is a wider range, it is put there once more, and so is what was on its
+	 * way behind it, in the same order: whoever awaits results need not know.
+	 */
+	async #inRange<Begun extends { result: Promise<unknown> }>(
+		begin: () => Promise<Begun>,
+		isSound: (result: Awaited<Begun["result"]>) => boolean,
+	): Promise<Begun> {
+		await this.#again;
+		const { session } = this;
+		const begun = await this.#await(begin());
+		const result = begun.result.then(async (value) => {
+			const canWiden = this.session !== session || session.runtime.wider !== undefined;
+			if (isSound(value as Awaited<Begun["result"]>) || !canWiden) return value;
+			const again = this.#again.then(async () => {
+				if (this.session === session) await this.widen();
+				return await this.#await(begin());
+			});
+			this.#again = again.catch(() => {}); // whoever awaits the result hears of it
+			return await (await again).result;
+		});
+		return { ...begun, result };
+	}
+
+	/** Keep in mind that a result is to come. */
+	async #await<Begun extends { result: Promise<unknown> }>(beginning: Promise<Begun>): Promise<Begun> {
+		const ended = beginning.then(({ result }) => result).catch(() => {});
+		this.#awaited.add(ended);
+		ended.finally(() => this.#awaited.delete(ended));
+		return await beginning;
 	}
 
 	#cut({ sequences, length }: Batch, window: number): Cut[] {

@@ -33,7 +33,20 @@ export function hyperparameters(
 	return Float32Array.of(learningRate, ...betas, epsilon, ...corrections, decay, averageRate);
 }
 
-/** Output `norm`, 1 x 2: the factor applied by clipping and the global norm of the gradient before it. */
+/** Words of the space `optimizer`: moments, the average where one is kept, and whether updates are halted. @param words of the weights */
+export function optimizerWords(words: number, ema?: number): number {
+	return haltedOffset(words, ema) + 16;
+}
+
+/** Where the space `optimizer` says that updates are halted (not 0). */
+export function haltedOffset(words: number, ema = 0): number {
+	return (ema > 0 ? 3 : 2) * words;
+}
+
+/**
+ * Output `norm`, 1 x 2: the factor applied by clipping, NaN where nothing was updated, and the global norm of the gradient before it. A norm that is
+ * not finite halts the updates: nothing changes any more, also by steps that were on their way already.
+ */
 export function optimizerProgram(
 	parameters: ParameterLayout,
 	slices: number,
@@ -45,7 +58,8 @@ export function optimizerProgram(
 	const perSlice = g.buffer("gradients", "slices", 0, [slices, words]);
 	const gradient = slices > 1 ? columnSum(g, perSlice) : perSlice;
 	const parts = Math.max(1, Math.min(64, Math.floor(words / 8192)));
-	const norm = clipFactor(g, squareSum(g, gradient, parts), clip);
+	const halted = g.buffer("halted", "optimizer", haltedOffset(words, ema), [1, 1]);
+	const norm = clipFactor(g, squareSum(g, gradient, parts), halted, clip);
 	const hyper = g.sharedInput("hyper", [1, 8]);
 	for (const [start, end, decay] of [
 		[0, decayWords, 1],
@@ -60,7 +74,7 @@ export function optimizerProgram(
 	}
 	if (ema > 0) {
 		const average = g.buffer("average", "optimizer", averageIndex * words, [1, words]);
-		movingAverage(g, average, g.buffer("weights", "parameters", 0, [1, words]), hyper);
+		movingAverage(g, average, g.buffer("weights", "parameters", 0, [1, words]), hyper, norm);
 	}
 	return plan(g, { kind: "update", layout, outputs: new Map([["norm", norm]]) });
 }

@@ -151,7 +151,7 @@ function* take<T>(items: Iterable<T>, limit: number | null): Generator<T> {
 
 /** How the runtime is to be, as the configuration says. */
 export function runtimeOptions({ threads, precision }: Pick<Config, "threads" | "precision">): RuntimeOptions {
-	return { ...(threads === null ? {} : { threads }), ...(precision === "auto" ? {} : { precision }) };
+	return { ...(threads === null ? {} : { threads }), precision };
 }
 
 /** The model that a configuration asks for, for data of this vocabulary and these outputs. */

@@ -6,7 +6,7 @@ import { made } from "../base/made.ts";
 import { createRuntime } from "../engine/backends/index.ts";
 import { createModel, describeModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
-import { Account } from "./account.ts";
+import { Account, type Costs } from "./account.ts";
 import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts";
 import type { Checkpoint, TrainState } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
@@ -62,7 +62,7 @@ export async function train(config: Config, options: TrainOptions = {}): Promise
 			for (const text of skipped) emit({ kind: "note", text: `passed over a damaged checkpoint: ${text}` });
 			subject.saveTokenizer(run.tokenizerPath);
 			const trainer = new Trainer(config, subject, run, learner, options);
-			trainer.restore(checkpoint);
+			await trainer.restore(checkpoint);
 			return await trainer.run();
 		} finally {
 			run.close();
@@ -94,6 +94,8 @@ class Trainer {
 	#saved: Pick<TrainState, "step" | "validationLoss"> = { step: -1, validationLoss: null };
 	/** An evaluation of the present weights was to be made and was cut short: what follows from it is still to come. */
 	#evaluationDue = false;
+	/** What it runs on, as last told. */
+	#engine: string;
 	#lastSample: string | undefined;
 	#ahead: { step: number; noise: number; batch: Batch } | null = null;
 	/** Of the steps since the last record. */
@@ -113,19 +115,21 @@ class Trainer {
 		this.#emit = options.onEvent ?? (() => {});
 		this.#schedule = new Schedule(config.train);
 		this.#curriculum = this.#newCurriculum();
-		this.#account = new Account(learner.model.config, learner.session.runtime);
+		this.#account = this.#newAccount();
+		this.#engine = learner.session.runtime.description;
 	}
 
 	/** Take up a checkpoint, or begin. */
-	restore(checkpoint: Checkpoint | undefined): void {
-		const { session } = this.#learner;
+	async restore(checkpoint: Checkpoint | undefined): Promise<void> {
 		if (!checkpoint) {
 			this.#learner.initialize(this.#config.seed);
 			return;
 		}
+		if (checkpoint.state.widened) await this.#learner.widen();
+		this.#engine = this.#learner.session.runtime.description;
 		restoreWeights(this.#learner, checkpoint, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
-		this.#account = new Account(this.#learner.model.config, session.runtime, costs);
+		this.#account = this.#newAccount(costs);
 		this.#spent = this.#begun = { steps: step, tokens, flops, seconds };
 		this.#schedule = new Schedule(this.#config.train, schedule);
 		this.#curriculum = this.#newCurriculum(noise ?? undefined);
@@ -221,6 +225,7 @@ class Trainer {
 	async #endStep({ step, batch, learningRate, window, flops, started, result }: Begun): Promise<void> {
 		const { train } = this.#config;
 		const { loss, gradientNorm } = await result;
+		this.#tellOfRange(step);
 		if (hasDiverged(loss, gradientNorm, this.#subject.outcomes)) {
 			await Promise.allSettled(this.#underWay.map((other) => other.result));
 			throw diagnose(this.#learner, step, { loss, gradientNorm, learningRate, sequences: batch.sequences });
@@ -245,6 +250,15 @@ class Trainer {
 			flopsPerSecond: this.#rate.recent.flops / this.#rate.recent.seconds,
 			secondsLeft: secondsLeft(train, this.#spent, this.#rate.recent),
 		});
+	}
+
+	/** The learner may have gone on to a runtime of a wider range. */
+	#tellOfRange(step: number): void {
+		const { description } = this.#learner.session.runtime;
+		if (description === this.#engine) return;
+		const text = `step ${step}: values left the range of ${this.#engine}; done again as ${description}, which training goes on with`;
+		this.#engine = description;
+		this.#emit({ kind: "note", text });
 	}
 
 	/** The batch of a step, made during the step before where the noise is still the same. */
@@ -275,6 +289,7 @@ class Trainer {
 			this.#subject.bytesPerToken,
 			this.#options.signal,
 		);
+		this.#tellOfRange(this.#spent.steps);
 		if (this.#options.signal?.aborted) return;
 		this.#evaluation = evaluation;
 		this.#lastEvaluation = evaluation;
@@ -351,6 +366,7 @@ class Trainer {
 			best: this.#best,
 			schedule: this.#schedule.state,
 			noise: this.#noise,
+			...(this.#learner.widened ? { widened: true } : {}),
 			costs: this.#account.costs,
 		};
 		await this.#run.saveCheckpoint({ tensors, optimizer, state });
@@ -399,6 +415,11 @@ class Trainer {
 
 	get #floor(): { floor?: number } {
 		return this.#subject.floor === null ? {} : { floor: this.#subject.floor };
+	}
+
+	#newAccount(costs?: Costs): Account {
+		const memory = () => this.#learner.session.runtime.memory();
+		return new Account(this.#learner.model.config, { memory }, costs);
 	}
 
 	#newCurriculum(noise?: number): Curriculum {

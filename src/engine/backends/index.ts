@@ -44,7 +44,7 @@ export async function createRuntime(name: BackendName | "auto", options: Runtime
 
 /** Only a GPU has products that round what they read. */
 function checkPrecision(name: BackendName, { precision = "fp32" }: RuntimeOptions): void {
-	if (name === "cuda" || precision === "fp32") return;
+	if (name === "cuda" || precision === "fp32" || precision === "auto") return;
 	throw new RivuletError(
 		"precision",
 		`--precision ${precision}: expected the backend cuda, found ${name}, which computes in fp32`,

@@ -54,36 +54,54 @@ export const squareSumOp = define({
 	],
 });
 
+function clipCase(name: string, parts: number, { max, scale = 1 }: Record<string, number>): OpCase {
+	const fill: OpCase["fill"] = (index, _i, random) => (index === 1 ? 0 : scale * random());
+	return {
+		name,
+		inputs: [
+			[1, parts],
+			[1, 1],
+		],
+		attributes: { max },
+		fill,
+	};
+}
+
 export const clipFactorOp = define({
 	name: "clipFactor",
 	formula:
-		"norm = sqrt(sum of partials); y = (min(1, max / (norm + 1e-6)), norm); factor 1 where max <= 0, NaN where the norm is not finite",
-	inputs: ["partials"],
-	outputs: ["y"],
+		"norm = sqrt(sum of partials); y = (min(1, max / (norm + 1e-6)), norm); factor 1 where max <= 0, NaN where the norm is not finite " +
+		"or `halted` is not 0; halted = 1 where the factor is NaN",
+	inputs: ["partials", "halted"],
+	outputs: ["y", "halted"],
 	attributes: { max: "float" },
-	shape: ([partials]) => {
+	shape: ([partials, halted]) => {
 		const [rows, cols] = shapeOf(partials);
 		expect(rows === 1, "clipFactor", "partials of one row", `${rows} x ${cols}`);
-		return [f32(1, 2)];
+		expectShape("clipFactor", "halted", halted, 1, 1);
+		return [f32(1, 2), f32(1, 1)];
 	},
 	flops: ([partials]) => size(partials) + 4,
 	reference: (call) => {
 		const {
-			inputs: [partials],
-			outputs: [y],
-		} = operands<[Matrix], [Matrix]>(call);
+			inputs: [partials, halted],
+			outputs: [y, haltedNew],
+		} = operands<[Matrix, Matrix], [Matrix, Matrix]>(call);
 		const { max } = call.attributes;
 		let sum = 0;
 		for (let c = 0; c < partials.cols; c++) sum += get(partials, 0, c);
 		const norm = Math.sqrt(sum);
 		const factor = max > 0 ? Math.min(1, max / (norm + 1e-6)) : 1;
-		set(y, 0, 0, Number.isFinite(norm) ? factor : Number.NaN);
+		const updates = Number.isFinite(norm) && get(halted, 0, 0) === 0;
+		set(y, 0, 0, updates ? factor : Number.NaN);
 		set(y, 0, 1, norm);
+		set(haltedNew, 0, 0, updates ? 0 : 1);
 	},
+	updates: [[1, 1]],
 	cases: [
-		{ name: "clipped", inputs: [[1, 5]], attributes: { max: 0.5 }, fill: (_index, _i, random) => random() },
-		{ name: "not clipped", inputs: [[1, 1]], attributes: { max: 5 }, fill: (_index, _i, random) => random() },
-		{ name: "off", inputs: [[1, 3]], attributes: { max: 0 }, fill: (_index, _i, random) => 40 * random() },
+		clipCase("clipped", 5, { max: 0.5 }),
+		clipCase("not clipped", 1, { max: 5 }),
+		clipCase("off", 3, { max: 0, scale: 40 }),
 	],
 });
 
@@ -164,23 +182,25 @@ export const adamOp = define({
 
 export const movingAverageOp = define({
 	name: "movingAverage",
-	formula: "average += (p - average) averageRate",
-	inputs: ["average", "p", "hyper"],
+	formula: "average += (p - average) averageRate; nothing changes where clip is NaN",
+	inputs: ["average", "p", "hyper", "clip"],
 	outputs: ["average"],
 	attributes: {},
-	shape: ([average, p, hyper]) => {
+	shape: ([average, p, hyper, clip]) => {
 		const [rows, cols] = shapeOf(average);
 		expect(rows === 1, "movingAverage", "average of one row", `${rows} x ${cols}`);
 		expectShape("movingAverage", "p", p, 1, cols);
 		expectShape("movingAverage", "hyper", hyper, 1, hyperWords.size);
+		expectShape("movingAverage", "clip", clip, 1, 2);
 		return [f32(1, cols)];
 	},
 	flops: ([average]) => 3 * size(average),
 	reference: (call) => {
 		const {
-			inputs: [average, p, hyper],
+			inputs: [average, p, hyper, clip],
 			outputs: [averageNew],
-		} = operands<[Matrix, Matrix, Matrix], [Matrix]>(call);
+		} = operands<[Matrix, Matrix, Matrix, Matrix], [Matrix]>(call);
+		if (Number.isNaN(get(clip, 0, 0))) return;
 		const rate = get(hyper, 0, hyperWords.averageRate);
 		for (let c = 0; c < average.cols; c++) {
 			const value = get(average, 0, c);
@@ -195,6 +215,7 @@ export const movingAverageOp = define({
 			[1, n],
 			[1, n],
 			[1, hyperWords.size],
+			[1, 2],
 		],
 		fill: (index: number, i: number) => (index === 2 ? hyperCase[i] : undefined),
 	})),
@@ -205,9 +226,13 @@ export function squareSum(g: Graph, x: Tensor, parts: number): Tensor {
 	return g.apply(squareSumOp, [x], { parts })[0];
 }
 
-/** (factor, norm): what to multiply the gradient by so that its norm is at most `max` (factor 1 where max <= 0), and its norm. 1 x 2. */
-export function clipFactor(g: Graph, partials: Tensor, max: number): Tensor {
-	return g.apply(clipFactorOp, [partials], { max })[0];
+/**
+ * (factor, norm): what to multiply the gradient by so that its norm is at most `max` (factor 1 where max <= 0), and its norm. 1 x 2.
+ *
+ * @param halted 1 x 1, updated in place: from the first norm that is not finite on no step changes anything, until the host writes 0
+ */
+export function clipFactor(g: Graph, partials: Tensor, halted: Tensor, max: number): Tensor {
+	return g.apply(clipFactorOp, [partials, halted], { max })[0];
 }
 
 /**
@@ -232,7 +257,7 @@ export function adam(
 	return { p: outputs[0], m: outputs[1], v: outputs[2] };
 }
 
-/** Moves `average` (1 x n, in place) towards p by the share averageRate of `hyper` (1 x 8, see hyperWords). */
-export function movingAverage(g: Graph, average: Tensor, p: Tensor, hyper: Tensor): Tensor {
-	return g.apply(movingAverageOp, [average, p, hyper])[0];
+/** Moves `average` (1 x n, in place) towards p by the share averageRate of `hyper` (1 x 8, see hyperWords). @param clip 1 x 2, from clipFactor */
+export function movingAverage(g: Graph, average: Tensor, p: Tensor, hyper: Tensor, clip: Tensor): Tensor {
+	return g.apply(movingAverageOp, [average, p, hyper, clip])[0];
 }

@@ -43,13 +43,14 @@ export type SweepEvent =
 	/** What the run under way tells. */
 	| { readonly kind: "train"; readonly event: TrainEvent };
 
+export type EngineChoice = Pick<ConfigInput, "backend" | "precision" | "threads">;
+
 export interface SweepOptions {
 	readonly out: string;
 	readonly request: SweepRequest;
 	/** Only runs of the ladder whose name fits this pattern, where * stands for anything. */
 	readonly only?: string;
-	/** Engine: backend, threads. */
-	readonly engine?: Pick<ConfigInput, "backend" | "threads">;
+	readonly engine?: EngineChoice;
 	readonly signal?: AbortSignal;
 	readonly onEvent?: (event: SweepEvent) => void;
 }

@@ -5,7 +5,7 @@ import { Driver, driverPrototypes, openDevice } from "./driver.ts";
 import { type Libraries, openLibraries } from "./foreign.ts";
 import { lower } from "./lower.ts";
 import { nvrtcPrototypes } from "./nvrtc.ts";
-import { CudaRuntime } from "./runtime.ts";
+import { type CudaOptions, CudaRuntime } from "./runtime.ts";
 
 let opening: Promise<Libraries> | undefined;
 
@@ -27,6 +27,15 @@ async function look(): Promise<string | undefined> {
 	}
 }
 
+async function open(options: Pick<CudaOptions, "precision" | "wider">): Promise<CudaRuntime> {
+	return new CudaRuntime({
+		...options,
+		libraries: await openOnce(),
+		lower,
+		check: process.env.RIVULET_CUDA_CHECK === "1",
+	});
+}
+
 export const cudaBackend: Backend = {
 	name: "cuda",
 	async unavailable() {
@@ -34,8 +43,8 @@ export const cudaBackend: Backend = {
 		return await looking;
 	},
 	async create({ precision = "tf32" }: RuntimeOptions) {
-		const check = process.env.RIVULET_CUDA_CHECK === "1";
-		return new CudaRuntime({ libraries: await openOnce(), lower, precision, check });
+		if (precision !== "auto") return await open({ precision });
+		return await open({ precision: "fp16", wider: () => open({ precision: "tf32" }) });
 	},
 };
 

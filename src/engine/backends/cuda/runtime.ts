@@ -23,6 +23,8 @@ export interface CudaOptions {
 	readonly libraries: Libraries;
 	readonly lower: (program: Program, target: Target) => Lowered;
 	readonly precision: Precision;
+	/** What to go on with where values leave the range of `precision`. */
+	readonly wider?: () => Promise<Runtime>;
 	/** Run one command at a time, wait for each and name the one that fails. Slow. */
 	readonly check?: boolean;
 	/** Folder of compiled kernels, and of their sources; for tests. */
@@ -72,6 +74,7 @@ export class CudaRuntime implements Runtime {
 	readonly mostSlices = 1;
 	readonly device: Device;
 	readonly precision: Precision;
+	readonly wider?: () => Promise<Runtime>;
 	readonly #driver: Driver;
 	readonly #lower: CudaOptions["lower"];
 	readonly #check: boolean;
@@ -93,13 +96,15 @@ export class CudaRuntime implements Runtime {
 	/** Are the weights in `half` those of `parameters`? */
 	#halfFresh = false;
 
-	constructor({ libraries, lower, precision, check = false, cache = moduleFolder(), sources }: CudaOptions) {
+	constructor(options: CudaOptions) {
+		const { libraries, lower, precision, wider, check = false, cache = moduleFolder(), sources } = options;
 		this.#driver = new Driver(libraries);
 		this.#lower = lower;
 		this.#check = check;
 		this.precision = precision;
 		this.device = openDevice(this.#driver);
-		this.description = `cuda, ${this.device.name}, ${precision}${check ? ", checked" : ""}`;
+		if (wider) this.wider = wider;
+		this.description = `cuda, ${this.device.name}, ${precision}${wider ? " (auto)" : ""}${check ? ", checked" : ""}`;
 		const newEvent = () => this.#driver.make("cuEventCreate", "event", cuda.eventDisableTiming);
 		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
 		this.#places = Array.from({ length: mostJobs }, () => ({ done: newEvent(), outputs: undefined, fresh: 0 }));

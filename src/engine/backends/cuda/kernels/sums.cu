@@ -104,20 +104,24 @@ extern "C" __global__ void squareSum(const float* x, float* partials, int n, int
     if (threadIdx.x == 0) partials[blockIdx.x] = sum;
 }
 
-extern "C" __global__ void clipFactor(const float* partials, int count, float* y, float most)
+// A norm that is not finite halts the updates: this one and all that follow.
+extern "C" __global__ void clipFactor(const float* partials, int count, float* y, float* halted, float most)
 {
     waitForLaunchesBefore();
     double sum = 0;
     for (int i = 0; i < count; i++) sum += partials[i];
     float norm = (float)sqrt(sum);
     float factor = most > 0 ? fminf(1.0f, most / (norm + 1e-6f)) : 1.0f;
-    y[0] = isfinite(norm) ? factor : __int_as_float(0x7fc00000);
+    bool updates = isfinite(norm) && *halted == 0.0f;
+    y[0] = updates ? factor : __int_as_float(0x7fc00000);
     y[1] = norm;
+    *halted = updates ? 0.0f : 1.0f;
 }
 
-extern "C" __global__ void movingAverage(float* average, const float* p, const float* hyper, int n)
+extern "C" __global__ void movingAverage(float* average, const float* p, const float* hyper, const float* clip, int n)
 {
     waitForLaunchesBefore();
+    if (isnan(clip[0])) return;
     float rate = hyper[7];
     for (int i = blockIdx.x * blockDim.x + threadIdx.x; i < n; i += gridDim.x * blockDim.x) average[i] += (p[i] - average[i]) * rate;
 }

@@ -130,7 +130,8 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 	},
 	clipFactor: ({ inputs, outputs, attributes, label }) => {
 		const partials = operand(inputs, 0);
-		const args = [pointer(partials), int(partials.cols), pointer(operand(outputs, 0)), float(attributes.max)];
+		const results = [0, 1].map((i) => pointer(operand(outputs, i)));
+		const args = [pointer(partials), int(partials.cols), ...results, float(attributes.max)];
 		return [launch("clipFactor", [1, 1], [1, 1], args, label)];
 	},
 	adam: (instruction, context) => {
