@@ -1,10 +1,10 @@
 /**
  * Does the CUDA backend work on this machine? All of it in one run, every failure listed: `node bench/cuda-check.mjs [--tasks
- * shakespeare,copy,image,large,transformer] [--precisions bf16,fp16] [--steps 30] [--repeat 1] [--rows 25] [--skip ops,golden,time]`.
+ * shakespeare,copy,image,large,transformer] [--precisions bf16,fp16] [--steps 30] [--repeat 1] [--rows 25] [--skip ops,golden,models,time]`.
  * Needs dist/ (npm run build). Exits 1 when anything failed.
  *
  * 1. the device and its rates; 2. every op's conformance cases in fp32 against the reference; 3. the golden cases in fp32, tf32, bf16
- * and fp16; 4. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step, the
+ * and fp16; 4. gradients of models with long windows in half precision, and values beyond fp16's range; 5. training steps: time to the first, what planning, compiling and capturing took, nodes of the graph, median step, the
  * device's share of it, and the `rows` kernels and products that take most of that, each timed `repeat` times in a row.
  * RIVULET_CUDA_CHECK=1 waits after every command and names the one that fails.
  */
@@ -16,6 +16,7 @@ import { backendSupport, createRuntime } from "../dist/engine/index.js";
 import { ops } from "../dist/engine/ops/index.js";
 import { checkGoldenCase, goldenCases } from "../dist/train/golden.js";
 import { checkOp } from "./cuda-cases.mjs";
+import { checkLongWindows, checkRange } from "./cuda-models.mjs";
 import { modelOf, startLearner } from "./rivulet.mjs";
 import { configurations } from "./train-cuda.mjs";
 
@@ -47,6 +48,10 @@ if (!skipped.has("ops")) await section("ops", checkOps);
 if (!skipped.has("golden"))
 	for (const precision of ["fp32", "tf32", "bf16", "fp16"])
 		await section(`golden ${precision}`, () => golden(precision));
+if (!skipped.has("models")) {
+	await section("long windows", () => checkLongWindows(fail));
+	await section("range", () => checkRange(fail));
+}
 if (!skipped.has("time")) {
 	for (const name of values.tasks.split(",")) {
 		for (const precision of new Set([configurations[name].precision, ...values.precisions.split(",")].filter(Boolean)))

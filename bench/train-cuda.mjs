@@ -1,7 +1,8 @@
 /**
  * Milliseconds per training step on an NVIDIA GPU beside PyTorch, eager and compiled, in turns on the same device:
  * `npm run bench -- train --backend cuda [--tasks shakespeare,copy,image,large,transformer] [--rounds 5] [--steps 20]
- * [--precision fp16]` (instead of the configurations' own, in all arms).
+ * [--precision fp16]` (instead of the configurations' own, in all arms). Beside PyTorch in tf32 we are in tf32 and in our default, whose
+ * digits are the same.
  */
 import { createRuntime } from "../dist/engine/index.js";
 import * as harness from "./harness.mjs";
@@ -39,27 +40,31 @@ export async function compareOnCuda(values) {
 
 async function compare(name, { task, precision, compiled, layers = 1 }, torch, turns) {
 	const config = { task: task.task, batch: task.batch, length: task.length };
-	const arms = [await startOurs(task, precision, layers)];
+	const arms = [];
 	try {
+		for (const ours of precision === "tf32" ? ["auto", "tf32"] : [precision]) {
+			arms.push(await startOurs(`Rivulet ${ours}`, task, ours, layers));
+		}
+		const rivals = [];
 		if (torch) {
 			const model = task.window === 0 ? "transformer" : "published";
-			const peer = { model, config, threads: 4, device: "cuda", precision };
-			arms.push(await harness.startPeer(torch, "PyTorch eager", peer));
-			if (compiled) arms.push(await harness.startPeer(torch, "PyTorch compiled", { ...peer, compile: true }));
+			const peer = { model, config, threads: 4, device: "cuda", precision: precision === "auto" ? "tf32" : precision };
+			rivals.push(await harness.startPeer(torch, `PyTorch ${peer.precision}`, peer));
+			if (compiled)
+				rivals.push(await harness.startPeer(torch, `PyTorch ${peer.precision} compiled`, { ...peer, compile: true }));
+			arms.push(...rivals);
 		}
 		const seconds = await harness.interleave(arms, turns);
 		const gflop = arms[0].flops() / 1e9;
 		console.log(
-			`${name}: C ${task.width} w ${task.window} N ${task.length} batch ${task.batch}, ${precision}, ${gflop.toFixed(0)} GFLOP a step`,
+			`${name}: C ${task.width} w ${task.window} N ${task.length} batch ${task.batch}, ${gflop.toFixed(0)} GFLOP a step`,
 		);
-		const rows = [
-			["arm", "ms/step", "tokens/s", "TFLOP/s", "start s", ...arms.slice(1).map((arm) => `times ${arm.name}`)],
-		];
+		const rows = [["arm", "ms/step", "tokens/s", "TFLOP/s", "start s", ...rivals.map((arm) => `times ${arm.name}`)]];
 		const result = { gflop };
 		for (const arm of arms) {
 			const each = seconds.get(arm.name);
 			const middle = harness.median(each);
-			const ratios = arms.slice(1).map((rival) => harness.speedup(seconds.get(rival.name), each));
+			const ratios = rivals.map((rival) => harness.speedup(seconds.get(rival.name), each));
 			rows.push([
 				arm.name,
 				(1000 * middle).toFixed(2),
@@ -78,11 +83,11 @@ async function compare(name, { task, precision, compiled, layers = 1 }, torch, t
 }
 
 /** Our arm on the GPU; `start` is the time from nothing to the end of the first step. */
-async function startOurs(task, precision, layers) {
+async function startOurs(name, task, precision, layers) {
 	const begun = performance.now();
 	const runtime = await createRuntime("cuda", { precision });
 	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
-	const arm = startLearner("rivulet", runtime, task, model);
+	const arm = startLearner(name, runtime, task, model);
 	await arm.step(1);
 	return { ...arm, start: (performance.now() - begun) / 1000 };
 }
