@@ -28,8 +28,8 @@ const stateSchema = z.strictObject({
 	schedule: z.strictObject({ base: z.number(), rate: z.number() }),
 	/** Noise tokens the curriculum has reached; null without one. */
 	noise: z.int().min(0).nullable(),
-	/** Values have left the range of the precision it began with: it goes on in a wider one (learner.ts). */
-	widened: z.boolean().optional(),
+	/** The step at which values left the range of the precision it began with: from there on it is in a wider one (learner.ts). */
+	widened: z.int().min(0).optional(),
 	/** What the run has cost so far (account.ts). */
 	costs: z.strictObject({ paperFlops: total, wallSeconds: total, runtimeBytes: total, processBytes: total }).optional(),
 });

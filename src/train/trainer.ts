@@ -94,8 +94,9 @@ class Trainer {
 	#saved: Pick<TrainState, "step" | "validationLoss"> = { step: -1, validationLoss: null };
 	/** An evaluation of the present weights was to be made and was cut short: what follows from it is still to come. */
 	#evaluationDue = false;
-	/** What it runs on, as last told. */
+	/** What it runs on, as last told, and the step from which on that is a runtime of a wider range. */
 	#engine: string;
+	#widened: number | undefined;
 	#lastSample: string | undefined;
 	#ahead: { step: number; noise: number; batch: Batch } | null = null;
 	/** Of the steps since the last record. */
@@ -125,7 +126,8 @@ class Trainer {
 			this.#learner.initialize(this.#config.seed);
 			return;
 		}
-		if (checkpoint.state.widened) await this.#learner.widen();
+		this.#widened = checkpoint.state.widened;
+		if (this.#widened !== undefined) await this.#learner.widen();
 		this.#engine = this.#learner.session.runtime.description;
 		restoreWeights(this.#learner, checkpoint, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
@@ -258,6 +260,7 @@ class Trainer {
 		if (description === this.#engine) return;
 		const text = `step ${step}: values left the range of ${this.#engine}; done again as ${description}, which training goes on with`;
 		this.#engine = description;
+		this.#widened = step;
 		this.#emit({ kind: "note", text });
 	}
 
@@ -366,7 +369,7 @@ class Trainer {
 			best: this.#best,
 			schedule: this.#schedule.state,
 			noise: this.#noise,
-			...(this.#learner.widened ? { widened: true } : {}),
+			...(this.#widened === undefined ? {} : { widened: this.#widened }),
 			costs: this.#account.costs,
 		};
 		await this.#run.saveCheckpoint({ tensors, optimizer, state });
@@ -409,7 +412,11 @@ class Trainer {
 			tokensPerSecond: this.#worked.tokens / this.#worked.seconds || 0,
 			flopsPerSecond: this.#worked.flops / this.#worked.seconds || 0,
 			...(this.#lastSample === undefined ? {} : { sample: this.#lastSample }),
-			made: { ...made(), engine: this.#learner.session.runtime.description },
+			made: {
+				...made(),
+				engine: this.#learner.session.runtime.description,
+				...(this.#widened === undefined ? {} : { widened: this.#widened }),
+			},
 		};
 	}
 

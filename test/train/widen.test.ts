@@ -117,12 +117,7 @@ function results(name: string) {
 	const steps = readdirSync(join(folder, name, "checkpoints")).map((entry) => Number(entry.slice("step-".length)));
 	const last = join(folder, name, "checkpoints", `step-${Math.max(...steps)}`);
 	const [model, optimizer] = ["model", "optimizer"].map((file) => readFileSync(join(last, `${file}.safetensors`)));
-	const {
-		seconds: _,
-		costs: __,
-		widened = false,
-		...state
-	} = JSON.parse(readFileSync(join(last, "state.json"), "utf8"));
+	const { seconds: _, costs: __, widened, ...state } = JSON.parse(readFileSync(join(last, "state.json"), "utf8"));
 	const records = readFileSync(join(folder, name, "metrics.jsonl"), "utf8")
 		.trimEnd()
 		.split("\n");
@@ -148,15 +143,15 @@ test.each([
 		setting.narrow = {};
 		const plain = `plain ${what} ${ema}`;
 		await run(plain, { ema });
-		expect(results(plain).widened).toBe(false);
+		expect(results(plain).widened).toBeUndefined();
 		Object.assign(setting, { narrow, created: [] });
 		const name = `widened ${what} ${ema}`;
 		const { summary, notes } = await run(name, { ema });
-		expect(results(name)).toEqual({ ...results(plain), widened: true });
+		expect(results(name)).toEqual({ ...results(plain), widened: step });
 		expect(notes).toEqual([
 			`step ${step}: values left the range of narrow; done again as wide, which training goes on with`,
 		]);
-		expect(summary.made?.engine).toBe("wide");
+		expect(summary.made).toMatchObject({ engine: "wide", widened: step });
 		expect(runtimes().map(({ description, closed }) => [description, closed])).toEqual([
 			["narrow", true],
 			["wide", true],
@@ -173,7 +168,7 @@ test("a run that is taken up again begins in the range in which it stopped", asy
 	const again = await run("stopped", { resume: "auto" });
 	expect(again.notes).toEqual([]); // step 9 would have told of it
 	const { losses: _, ...trained } = results("unbroken").trained; // stopping made a record of its own
-	expect(results("stopped")).toMatchObject({ trained, widened: true });
+	expect(results("stopped")).toMatchObject({ trained, widened: 3 });
 });
 
 test("what no range holds ends the run, its last checkpoint intact", async () => {
@@ -182,6 +177,6 @@ test("what no range holds ends the run, its last checkpoint intact", async () =>
 		/^training diverged at step 10: .* gradient norm NaN; the gradient of/,
 	);
 	const { widened, trained } = results("diverging");
-	expect([widened, trained.state.step]).toEqual([false, 8]);
+	expect([widened, trained.state.step]).toEqual([undefined, 8]);
 	expect(runtimes().every(({ closed }) => closed)).toBe(true);
 });

@@ -98,7 +98,7 @@ const paperSteps = 11_230;
 const paper: StudyBudget = {
 	note:
 		"the paper's sizes: width 384, 6 heads, window 16, sequences of 256, batch 64, dropout 0.2, 11,230 steps (184 M tokens), " +
-		"three seeds. About 6 hours a run on 2 cores for the recurrent layer, half a minute on an H100 in fp16.",
+		"three seeds. About 6 hours a run on 2 cores for the recurrent layer, half a minute on an H100.",
 	seeds: 3,
 	base: {
 		data: { task: "text", tokenizer: "char", length: 256 },
