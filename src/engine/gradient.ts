@@ -3,7 +3,7 @@
  * concatenation, so that a value consumed piece by piece (the blocks of a sequence) costs no additions and, once planned, no copies.
  */
 import type { Graph, Node, Tensor } from "./graph.ts";
-import { add, broadcast, concatColumns, concatRows, sliceColumns, sliceRows } from "./ops/index.ts";
+import { add, broadcast, concatColumns, concatRows, sliceColumns, sliceRows, sum } from "./ops/index.ts";
 
 type Axis = "rows" | "columns";
 
@@ -120,16 +120,21 @@ function concatenationPieces(graph: Graph, node: Node, d: Tensor, needed: Set<Te
 
 /** The sum of all pieces of the gradient to `tensor`, as one tensor of its shape. */
 function join(graph: Graph, tensor: Tensor, list: Piece[]): Tensor {
-	let result: Tensor | null = null;
-	for (const piece of list) {
-		if (piece.axis === null) result = result ? add(graph, result, piece.gradient) : piece.gradient;
-	}
+	const whole = list.filter(({ axis }) => axis === null).map(({ gradient }) => gradient);
+	let result = whole.length > 0 ? total(graph, whole) : null;
 	for (const axis of ["rows", "columns"] as const) {
 		for (const layer of layers(list.filter((piece) => piece.axis === axis))) {
 			result = lay(graph, tensor, axis, layer, result);
 		}
 	}
 	return result as Tensor;
+}
+
+/** The sum of tensors of one shape. Many scalars (one for each step of a recurrence) are one sum, not a chain of additions. */
+function total(graph: Graph, terms: readonly Tensor[]): Tensor {
+	const [rows, cols] = terms[0].shape;
+	if (rows * cols === 1 && terms.length > 2) return sum(graph, concatRows(graph, [...terms]));
+	return terms.reduce((sum, term) => add(graph, sum, term));
 }
 
 /** Partition pieces into layers of pairwise disjoint ranges; equal ranges are kept together. */
@@ -148,9 +153,13 @@ function layers(list: Piece[]): Piece[][] {
 	return result;
 }
 
-/** Concatenate a layer of pieces along `axis`, adding what `base` holds; gaps are taken from `base`, or are zero. */
+/**
+ * Concatenate a layer of pieces along `axis`, adding what `base` holds; gaps are taken from `base`, or are zero. Pieces without gaps are
+ * added at once: whoever made `base` may do that as it goes.
+ */
 function lay(graph: Graph, tensor: Tensor, axis: Axis, layer: Piece[], base: Tensor | null): Tensor {
 	const size = tensor.shape[axis === "rows" ? 0 : 1];
+	if (base && covers(layer, size)) return add(graph, base, lay(graph, tensor, axis, layer, null));
 	const parts: Tensor[] = [];
 	let position = 0;
 	const gap = (end: number) => {
@@ -170,6 +179,16 @@ function lay(graph: Graph, tensor: Tensor, axis: Axis, layer: Piece[], base: Ten
 	gap(size);
 	if (parts.length === 1) return parts[0];
 	return axis === "rows" ? concatRows(graph, parts) : concatColumns(graph, parts);
+}
+
+/** Are there pieces of everything up to `size`? In order of their starts, apart or equal. */
+function covers(layer: readonly Piece[], size: number): boolean {
+	let end = 0;
+	for (const piece of layer) {
+		if (piece.start > end) return false;
+		end = piece.end;
+	}
+	return end === size;
 }
 
 function slice(graph: Graph, tensor: Tensor, axis: Axis, start: number, end: number): Tensor {
