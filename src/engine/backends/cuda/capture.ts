@@ -19,6 +19,22 @@ export interface CaptureReport {
 	readonly instantiateMilliseconds: number;
 }
 
+/** What `issue` puts on the stream, as a graph. */
+export function capture(driver: Driver, stream: bigint, issue: () => void): bigint {
+	driver.call("cuStreamBeginCapture", "capture", stream, cuda.captureThreadLocal);
+	const graph = new BigUint64Array(1);
+	try {
+		issue();
+	} catch (error) {
+		// The stream is to be used again.
+		driver.function("cuStreamEndCapture")(stream, graph);
+		if (graph[0] !== 0n) driver.function("cuGraphDestroy")(graph[0]);
+		throw error;
+	}
+	driver.call("cuStreamEndCapture", "capture", stream, graph);
+	return graph[0];
+}
+
 /** Graphs kept at most; the oldest goes first. */
 const most = 64;
 
@@ -63,16 +79,9 @@ export class GraphCache {
 	#capture(issue: (branches?: Branches) => void): Captured {
 		const driver = this.#driver;
 		const started = performance.now();
-		driver.call("cuStreamBeginCapture", "capture", this.#stream, cuda.captureThreadLocal);
-		try {
+		const graph = capture(driver, this.#stream, () => {
 			issue(process.env.RIVULET_CUDA_BRANCHES === "0" ? undefined : new Branches(driver, this.#stream));
-		} catch (error) {
-			this.#abandon();
-			throw error;
-		}
-		const slot = new BigUint64Array(1);
-		driver.call("cuStreamEndCapture", "capture", this.#stream, slot);
-		const graph = slot[0];
+		});
 		const between = performance.now();
 		const executable = driver.make("cuGraphInstantiate", "graph", graph, 0);
 		const count = new BigUint64Array(1);
@@ -85,13 +94,6 @@ export class GraphCache {
 			instantiateMilliseconds: performance.now() - between,
 		};
 		return { executable, nodes: Number(count[0]) };
-	}
-
-	/** End a capture that failed, so that the stream can be used again. */
-	#abandon(): void {
-		const graph = new BigUint64Array(1);
-		this.#driver.function("cuStreamEndCapture")(this.#stream, graph);
-		if (graph[0] !== 0n) this.#driver.function("cuGraphDestroy")(graph[0]);
 	}
 
 	#dropOldest(): void {

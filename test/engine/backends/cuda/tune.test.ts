@@ -13,10 +13,11 @@ beforeEach(() => {
 });
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
-/** A driver whose clock goes by what was done. */
-function clocked(): { driver: Driver; spend: (milliseconds: number) => void } {
+/** A driver whose clock goes by what was done, and by `host` for everything that is put on its stream; a graph goes by what is in it. */
+function clocked(host = 0): { driver: Driver; spend: (milliseconds: number) => void } {
 	const device = new FakeDevice();
 	let now = 0;
+	let captured: number | null = null;
 	const marks: number[] = [];
 	const libraries = device.libraries;
 	const driver = new Driver({
@@ -31,27 +32,53 @@ function clocked(): { driver: Driver; spend: (milliseconds: number) => void } {
 				(time as Float32Array)[0] = marks[marks.length - 1] - marks[marks.length - 2];
 				return 0;
 			},
+			cuStreamBeginCapture: () => {
+				captured = 0;
+				return 0;
+			},
+			cuStreamEndCapture: (_stream: unknown, graph: unknown) => {
+				(graph as BigUint64Array)[0] = BigInt(Math.round((captured ?? 0) * 1e9));
+				captured = null;
+				return 0;
+			},
+			cuGraphInstantiate: (slot: unknown, graph: unknown) => {
+				(slot as BigUint64Array)[0] = graph as bigint;
+				return 0;
+			},
+			cuGraphLaunch: (graph: unknown) => {
+				now += host + Number(graph) / 1e9;
+				return 0;
+			},
 		},
 	});
 	return {
 		driver,
 		spend: (milliseconds) => {
-			now += milliseconds;
+			if (captured === null) now += Math.max(host, milliseconds);
+			else captured += milliseconds;
 		},
 	};
 }
 
+function pick(host: number, costs: (number | null)[]): number {
+	const { driver, spend } = clocked(host);
+	return fastest(driver, 0n, costs.length, (i) => {
+		const cost = costs[i];
+		if (cost !== null) spend(cost);
+		return cost !== null;
+	});
+}
+
 test("the fastest that can run is taken, the first of equals", () => {
-	const { driver, spend } = clocked();
-	const pick = (costs: (number | null)[]) =>
-		fastest(driver, 0n, costs.length, (i) => {
-			const cost = costs[i];
-			if (cost !== null) spend(cost);
-			return cost !== null;
-		});
-	expect(pick([3, 1, 2])).toBe(1);
-	expect(pick([2, null, 1.99, 2])).toBe(0);
-	expect(pick([null, 5, 4])).toBe(2);
+	expect(pick(0, [3, 1, 2])).toBe(1);
+	expect(pick(0, [2, null, 1.99, 2])).toBe(0);
+	expect(pick(0, [null, 5, 4])).toBe(2);
+});
+
+test("what takes less than putting it on the stream is told apart as well", () => {
+	expect(pick(0.01, [0.009, 0.005, 0.007])).toBe(1);
+	expect(pick(0.01, [0.005, null, 0.00499, 2])).toBe(0);
+	expect(pick(0.01, [3, 0.004, 0.002])).toBe(2);
 });
 
 test("a choice is remembered by question and machine, and only where it still makes sense", () => {
