@@ -150,7 +150,7 @@ async function time(name, precision) {
 	};
 	const { task, layers } = configurations[name];
 	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
-	const arm = startLearner(name, runtime, task, model);
+	const arm = await startLearner(name, runtime, task, model);
 	const started = performance.now();
 	const [first] = await arm.step(1);
 	const whole = performance.now() - begun;

@@ -31,7 +31,7 @@ function batchOf(length, sequences = 3) {
 async function learnerOf(model, precision) {
 	const runtime = await createRuntime("cuda", { precision });
 	const learner = new Learner(model, runtime, { optimizer, slices: 1, recompute: 0, memory: 1e9 });
-	learner.initialize(1);
+	await learner.initialize(1);
 	return learner;
 }
 

@@ -71,7 +71,7 @@ export async function main(args) {
 async function stepOf({ task, precision, layers = 1 }) {
 	const runtime = new Recorder();
 	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
-	await startLearner("", runtime, task, model).step(1);
+	await (await startLearner("", runtime, task, model)).step(1);
 	const { microBatches, updates } = runtime.job;
 	const target = { precision, multiprocessors: 132, sharedMemory: 227 << 10 };
 	const programs = [...microBatches, ...updates].map(({ program }) => program.program);

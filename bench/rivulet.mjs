@@ -108,14 +108,14 @@ export function modelOf(task, changes = {}) {
  */
 export async function startRivulet(name, task, { backend, threads }) {
 	const runtime = await createRuntime(backend, { threads });
-	return { ...startLearner(name, runtime, task, modelOf(task)), peak: await runtime.peak(0.5) };
+	return { ...(await startLearner(name, runtime, task, modelOf(task))), peak: await runtime.peak(0.5) };
 }
 
 /** A model on a runtime, with the optimiser of its task, on one random batch. */
-export function startLearner(name, runtime, task, model) {
+export async function startLearner(name, runtime, task, model) {
 	const { rate, ...optimizer } = optimizers[task.optimizer];
 	const learner = new Learner(model, runtime, { optimizer, slices: 8, recompute: "auto", memory: 1.5e9 });
-	learner.initialize(1);
+	await learner.initialize(1);
 	const batch = randomBatch(task);
 	let done = 0;
 	let flops = 0;

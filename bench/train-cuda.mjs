@@ -87,7 +87,7 @@ async function startOurs(name, task, precision, layers) {
 	const begun = performance.now();
 	const runtime = await createRuntime("cuda", { precision });
 	const model = modelOf(task, task.window === 0 ? { kind: "transformer", layers } : {});
-	const arm = startLearner(name, runtime, task, model);
+	const arm = await startLearner(name, runtime, task, model);
 	await arm.step(1);
 	return { ...arm, start: (performance.now() - begun) / 1000 };
 }

@@ -63,11 +63,15 @@ export class RandomSequence {
 	readonly #indexHigh: number;
 	readonly #stream: number;
 	readonly #words = new Uint32Array(4);
-	#block = 0;
+	#block: number;
 	#used = 4;
 
-	/** @param seed 0..2^53 as number, any 64 bits as bigint. @param index 0..2^53, for example the training step. */
-	constructor(seed: number | bigint, stream: number, index: number) {
+	/**
+	 * @param seed 0..2^53 as number, any 64 bits as bigint @param index 0..2^53, for example the training step
+	 * @param block where to begin, in blocks of four words
+	 */
+	constructor(seed: number | bigint, stream: number, index: number, block = 0) {
+		this.#block = block;
 		const wide = BigInt.asUintN(64, BigInt(seed));
 		this.#key0 = Number(wide & 0xffffffffn);
 		this.#key1 = Number(wide >> 32n);

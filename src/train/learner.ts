@@ -15,7 +15,7 @@ import {
 	outputSize,
 	trainingProgram,
 } from "../models/index.ts";
-import { initialValues } from "../nn/initialize.ts";
+import { initialize } from "../nn/initialize-many.ts";
 import {
 	averageIndex,
 	haltedOffset,
@@ -113,11 +113,12 @@ export class Learner {
 	}
 
 	/** First values of all weights, a pure function of the seed. */
-	initialize(seed: number): void {
-		this.model.parameters.forEach((spec, index) => {
-			const values = initialValues(spec, index, seed);
-			this.session.writeParameter(spec.name, values);
-			if (this.averages) this.session.writeOptimizer(spec.name, averageIndex, values);
+	async initialize(seed: number): Promise<void> {
+		const { parameters } = this.model;
+		await initialize(parameters, seed, (index, values) => {
+			const { name } = parameters[index];
+			this.session.writeParameter(name, values);
+			if (this.averages) this.session.writeOptimizer(name, averageIndex, values);
 		});
 		const { runtime, layout } = this.session;
 		runtime.write("optimizer", haltedOffset(layout.words, this.options.optimizer.ema), Float32Array.of(0));

@@ -123,7 +123,7 @@ class Trainer {
 	/** Take up a checkpoint, or begin. */
 	async restore(checkpoint: Checkpoint | undefined): Promise<void> {
 		if (!checkpoint) {
-			this.#learner.initialize(this.#config.seed);
+			await this.#learner.initialize(this.#config.seed);
 			return;
 		}
 		this.#widened = checkpoint.state.widened;

@@ -75,7 +75,7 @@ async function run(config: ModelConfig, batch: Batch, options: Partial<LearnerOp
 		memory: 1 << 30,
 		...options,
 	});
-	learner.initialize(3);
+	await learner.initialize(3);
 	const { logits } = await learner.evaluate(batch, { logits: true });
 	const { loss } = await learner.differentiate(batch, { learningRate: 1e-3, step: 1, seed: 5 });
 	const gradients = new Map(
@@ -109,7 +109,7 @@ describe("fast form equals naive form", () => {
 		const batch = randomBatch(config, 2);
 		const runtime = await reference.create({});
 		const learner = new Learner(createModel(config), runtime, { optimizer, slices: 1, recompute, memory: 1 << 30 });
-		learner.initialize(3);
+		await learner.initialize(3);
 		const settings = { learningRate: 1e-3, step: 4, seed: 5 };
 		await learner.differentiate(batch, settings);
 		const name = "transformer.h.0.mlp.c_fc.weight";

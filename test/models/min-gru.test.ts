@@ -40,7 +40,7 @@ async function learnerOf(config: ModelConfig): Promise<Learner> {
 	const optimizer = { kind: "adamw", betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clip: 1 } as const;
 	const options = { optimizer, slices: 2, recompute: 0, memory: 1 << 30 };
 	const learner = new Learner(createModel(config), await reference.create({}), options);
-	learner.initialize(3);
+	await learner.initialize(3);
 	// Weights as large as trained ones, so that gates open and shut.
 	for (const { name, shape } of learner.model.parameters) {
 		if (shape[0] > 1)

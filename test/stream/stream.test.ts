@@ -56,7 +56,7 @@ async function whole(config: ModelConfig, length: number): Promise<Float32Array>
 		recompute: 0,
 		memory: 1e9,
 	});
-	learner.initialize(3);
+	await learner.initialize(3);
 	for (const { name, initial } of learner.model.parameters) {
 		if (initial.kind === "normal")
 			learner.session.writeParameter(

@@ -44,7 +44,7 @@ test("each step moves it towards the weights by 1 - min(ema, (1 + t) / (10 + t))
 	);
 	const { session } = learner;
 	const name = [...session.parameters.keys()][0];
-	learner.initialize(1);
+	await learner.initialize(1);
 	const expected = Float64Array.from(session.readParameter(name));
 	// The bound of early steps is 2 / 11, 3 / 12, 4 / 13 at first, then ema itself.
 	for (let step = 1; step <= 5; step++) {

@@ -36,7 +36,6 @@ function learnerOf(runtime: Runtime, scale: { value: number }): Learner {
 	Object.assign(runtime, { rowsPerStep: 16 });
 	const optimizer = { kind: "adamw", betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clip: 1 } as const;
 	const learner = new Learner(createModel(config), runtime, { optimizer, slices: 1, recompute: 0, memory: 1e9 });
-	learner.initialize(1);
 	return learner;
 }
 
@@ -50,6 +49,7 @@ describe.skipIf(!compilerHere)("emulated (skipped where there is no g++)", { tim
 	const names = learner.model.parameters.map(({ name }) => name);
 	let expected: Float32Array[] = [];
 	beforeAll(async () => {
+		for (const each of [reference, learner]) await each.initialize(1);
 		await reference.differentiate(batch, settings);
 		expected = names.map((name) => reference.gradient(name, 4));
 	});
@@ -104,6 +104,7 @@ describe.skipIf(!compilerHere)("emulated (skipped where there is no g++)", { tim
 		const load = plain.load.bind(plain);
 		plain.load = (program) => load({ ...program, shared: new Map() });
 		const unscaled = learnerOf(plain, scale);
+		await unscaled.initialize(1);
 		scale.value = 1e-7;
 		await unscaled.differentiate(batch, settings);
 		expect(worst(unscaled)).toBeGreaterThan(0.5);

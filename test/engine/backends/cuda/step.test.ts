@@ -69,7 +69,7 @@ for (const precision of ["fp32", "tf32", "bf16", "fp16"] as Precision[]) {
 			recompute: "auto",
 			memory: 1e9,
 		});
-		learner.initialize(1);
+		await learner.initialize(1);
 		const outputs = changes.outputs?.kind === "last" ? 4 : 32;
 		const batch = { ids: new Int32Array(4 * 32), targets: new Int32Array(4 * outputs), sequences: 4, length: 32 };
 		for (const step of [1, 2, 3]) await learner.step(batch, { learningRate: 1e-3, step, seed: 1 });

@@ -44,7 +44,7 @@ async function gradients(
 ): Promise<{ loss: number; of: Map<string, Float32Array> }> {
 	const optimizer = { kind: "adamw", betas: [0.9, 0.95], epsilon: 1e-8, weightDecay: 0.1, clip: 1 } as const;
 	const learner = new Learner(createModel(config), runtime, { optimizer, slices: 1, recompute: 0, memory: 1e9 });
-	learner.initialize(1);
+	await learner.initialize(1);
 	const outputs = config.outputs.kind === "last" ? 4 : config.length;
 	const ids = Int32Array.from({ length: 4 * config.length }, (_, i) => (i * 7 + Math.floor(i / 24)) % 40);
 	const targets = Int32Array.from({ length: 4 * outputs }, (_, i) => (i * 11 + 3) % 40);
