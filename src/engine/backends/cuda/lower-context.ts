@@ -16,8 +16,8 @@ export type Fusion = (instructions: readonly Instruction[], context: LowerContex
 export interface LowerContext extends Target {
 	/** Within a fusion: `halves` are from now on those of the next instruction. */
 	next(): void;
-	/** Within a fusion: is what the first instruction left there read by any but the second? */
-	readAfterPair(operand: Operand): boolean;
+	/** Within a fusion, before `next`: is what one of the first `count` instructions left there read by any behind these? */
+	readAfter(operand: Operand, count: number): boolean;
 	/** Memory of this instruction alone: `rows` x `cols` f32 words without gaps. */
 	scratch(rows: number, cols: number): DeviceOperand;
 	/** Offset of scratch that lasts as long as the program runs. To be asked for before any other scratch of an instruction. */

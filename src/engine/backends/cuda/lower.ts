@@ -3,6 +3,8 @@ import type { Instruction, Operand, Program } from "../../program.ts";
 import { attentionFusions, attentionLowerings } from "./lower/attention.ts";
 import { attentionHalves } from "./lower/attention-half.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
+import { carryFusions } from "./lower/carry.ts";
+import { embedFusions } from "./lower/embed.ts";
 import { type HalfInputs, Halves, noHalves, overlap } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
 import { normGradFusions, normGradLowerings, normsHalf } from "./lower/norm-grads.ts";
@@ -27,10 +29,16 @@ const lowerings: Readonly<Record<string, Lowering>> = {
 };
 
 /** Instructions that are fewer launches together. */
-const fusions: readonly Fusion[] = [...normFusions, ...normGradFusions, ...attentionFusions];
+const fusions: readonly Fusion[] = [
+	...embedFusions,
+	...carryFusions,
+	...normFusions,
+	...normGradFusions,
+	...attentionFusions,
+];
 
 /** Instructions that a fusion may see. */
-const mostTogether = 4;
+const mostTogether = 7;
 
 /** Words of scratch that instructions take in turn, so that those that could run side by side do not meet there. */
 const turnWords = 16 << 20;
@@ -85,7 +93,7 @@ export function lower(given: Program, target: Target): Lowered {
 			at++;
 			halves?.at(at);
 		},
-		readAfterPair: (operand) => isRead(operand, instructions.slice(at + 1)),
+		readAfter: (operand, count) => isRead(operand, instructions.slice(at, at + count), instructions.slice(at + count)),
 		keep: (words) => scratch.keep(words),
 		scratch(rows, cols): DeviceOperand {
 			return { space: "scratch", offset: scratch.take(rows * cols), rows, cols, ld: cols, dtype: "f32" };
@@ -130,10 +138,10 @@ function single(instruction: Instruction, context: LowerContext): Command[] {
 	return rule(instruction, context);
 }
 
-/** Is the value at `operand` read by any but the first of these? It is gone where anything is written over a part of it. */
-function isRead(operand: Operand, [first, ...rest]: readonly Instruction[]): boolean {
+/** Is the value at `operand`, which one of `group` made, read by any of `rest`? It is gone where anything is written over a part of it. */
+function isRead(operand: Operand, group: readonly Instruction[], rest: readonly Instruction[]): boolean {
 	const meets = (other: Operand | null) => other?.space === operand.space && overlap(operand, other);
-	if (first.outputs.some(meets)) return false;
+	if (group.filter(({ outputs }) => outputs.some(meets)).length > 1) return false;
 	for (const { inputs, outputs, attributes } of rest) {
 		if (inputs.some(meets) || (attributes.accumulate && outputs.some(meets))) return true;
 		if (outputs.some(meets)) return false;

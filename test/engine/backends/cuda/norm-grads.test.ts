@@ -161,4 +161,16 @@ describe.skipIf(!compilerHere)("a norm's gradients (skipped where there is no g+
 		expect(together).toContain("dropout");
 		await compareWithReference(program, "fp32");
 	});
+
+	test.each([
+		["weight", "dx", "dropped"],
+		["dx", "dropped"],
+	] as Part[][])("%s, %s, %s: dropout in the place of dx", async (...order) => {
+		const planned = programOf(order, 37, 48);
+		const dx = operandOf(planned, "layerNormGrad", "dx");
+		const program = moved(planned, operandOf(planned, "dropout", "y"), dx.offset, "dropout");
+		expect(kernelsOf(program, "fp32").filter((name) => name.startsWith("epilogue"))).toEqual([]);
+		await compareWithReference(program, "fp32");
+		await compareWithReference(program, "bf16");
+	});
 });

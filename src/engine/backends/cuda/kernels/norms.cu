@@ -1,10 +1,24 @@
 // Layer norm and its gradient for rows that a warp holds in registers, joined with what stands beside them in a model: dropout and
 // the residual sum before a norm, dropout behind its gradient. Columns: a multiple of 16, at most 1024; operands in fours.
-// threadIdx.y is a row. A lane's columns are those of four neighbouring Philox lanes, so that it draws no word twice. Everything is read
+// A lane's columns are those of four neighbouring Philox lanes, so that it draws no word twice. Everything is read
 // before anything is written or waited for: a row is short, and its time is that of the trips to memory that follow one another.
 //
-// Compiled with TURNS, the 512s of columns, rounded up.
+// Compiled with TURNS, the 512s of columns, rounded up, and LANES, how many lanes of a warp share a row: a power of two, 32 with several
+// turns. Lanes of rows beyond the last take part in sums, with no columns.
 #include "common.cuh"
+
+#define ROWS_OF_WARP (32 / LANES)
+#define LANE ((int)threadIdx.x & (LANES - 1))
+
+// The row of this lane; `warp` counts all warps.
+__device__ __forceinline__ int rowOf(int warp) { return warp * ROWS_OF_WARP + (int)threadIdx.x / LANES; }
+
+// Over the lanes of a row.
+__device__ __forceinline__ float rowSum(float v)
+{
+    for (int d = LANES / 2; d > 0; d >>= 1) v += __shfl_xor_sync(FULL_WARP, v, d);
+    return v;
+}
 
 // Columns 4 i + j q of row values, i = lane + 32 turn, j = 0..3.
 struct Row {
@@ -12,8 +26,8 @@ struct Row {
 };
 
 #define EACH_QUAD(t, j, c, cols) \
-    _Pragma("unroll") for (int t = 0; t < TURNS; t++) if (4 * (int)(threadIdx.x + 32 * t) < (cols) / 4) \
-        _Pragma("unroll") for (int j = 0, c = 4 * (threadIdx.x + 32 * t); j < 4; j++, c += (cols) / 4)
+    _Pragma("unroll") for (int t = 0; t < TURNS; t++) if (4 * (LANE + 32 * t) < (cols) / 4) \
+        _Pragma("unroll") for (int j = 0, c = 4 * (LANE + 32 * t); j < 4; j++, c += (cols) / 4)
 
 struct Dropout {
     float p;
@@ -32,7 +46,7 @@ __device__ __forceinline__ void drop(Row& row, int r, int cols, const Dropout& d
     placeOf(r, d.rowsPerSequence, d.sequences, d.first, sequence, place);
 #pragma unroll
     for (int t = 0; t < TURNS; t++) {
-        unsigned lane = 4 * (threadIdx.x + 32 * t);
+        unsigned lane = 4 * (LANE + 32 * t);
         if ((int)lane >= cols / 4) break;
 #pragma unroll
         for (int e = 0; e < 4; e++) {
@@ -58,14 +72,33 @@ __device__ __forceinline__ void load(Row& to, const float* from, int cols)
     EACH_QUAD(t, j, c, cols) to.v[t][j] = from ? *(const float4*)(from + c) : make_float4(0, 0, 0, 0);
 }
 
+// Mean and reciprocal deviation of a row, and its norm.
+__device__ __forceinline__ void normalise(Row& values, const Row& scales, const Row& shifts, int r, int cols, const Matrix& y,
+    const Matrix& half, int only, const Matrix& stats, float eps)
+{
+    float total = 0, squares = 0;
+    EACH_QUAD(t, j, c, cols) total += sumOf(values.v[t][j]);
+    float mean = rowSum(total) / cols;
+    EACH_QUAD(t, j, c, cols) {
+        values.v[t][j] = values.v[t][j] - mean;
+        squares += sumOf(values.v[t][j] * values.v[t][j]);
+    }
+    float rstd = 1.0f / sqrtf(rowSum(squares) / cols + eps);
+    EACH_QUAD(t, j, c, cols) {
+        float4 value = values.v[t][j] * rstd * scales.v[t][j] + shifts.v[t][j];
+        if (!only) *(float4*)(y.row(r) + c) = value;
+        if (half.data) storeHalf4(halfRow(half, r) + c, value);
+    }
+    if (LANE == 0 && cols > 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
+}
+
 // With v: x = dropout(v + row) + residual first, which is stored. y = (x - mean) rstd weight + bias.
 extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float* row, Matrix residual, Matrix x, const float* weight,
     const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps, float p, int id, int rowsPerSequence, int sequences,
     const JobState* job, int firstSequence)
 {
     waitForLaunchesBefore();
-    int r = blockIdx.x * blockDim.y + threadIdx.y, cols = x.cols;
-    if (r >= x.rows) return;
+    int r = rowOf(blockIdx.x * blockDim.y + threadIdx.y), cols = r < x.rows ? x.cols : 0;
     Row values, added, rest, scales, shifts;
     if (v.data)
         load(values, v, r, cols);
@@ -83,20 +116,38 @@ extern "C" __global__ void __launch_bounds__(128) normRow(Matrix v, const float*
             *(float4*)(x.row(r) + c) = values.v[t][j];
         }
     }
-    float total = 0, squares = 0;
-    EACH_QUAD(t, j, c, cols) total += sumOf(values.v[t][j]);
-    float mean = warpSum(total) / cols;
+    normalise(values, scales, shifts, r, cols, y, half, only, stats, eps);
+}
+
+// fs = dropout(fs + row) + residual, which is stored, f above s; then alpha f + s above alpha f + x, stored as `joined`, and the norm of that.
+// A warp has row r of f, s, x and both rows that come of them.
+extern "C" __global__ void __launch_bounds__(128) carryNormRow(Matrix fs, const float* row, Matrix residual, const float* alpha, Matrix x,
+    Matrix joined, const float* weight, const float* bias, Matrix y, Matrix half, int only, Matrix stats, float eps, float p, int id,
+    int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
+{
+    waitForLaunchesBefore();
+    int r = rowOf(blockIdx.x * blockDim.y + threadIdx.y), cols = r < x.rows ? fs.cols : 0, below = r + x.rows;
+    Row f, s, restF, restS, present, added, scales, shifts;
+    load(f, fs, r, cols), load(s, fs, below, cols), load(present, x, r, cols);
+    if (residual.data) load(restF, residual, r, cols), load(restS, residual, below, cols);
+    load(added, row, cols), load(scales, weight, cols), load(shifts, bias, cols);
+    float share = *alpha;
     EACH_QUAD(t, j, c, cols) {
-        values.v[t][j] = values.v[t][j] - mean;
-        squares += sumOf(values.v[t][j] * values.v[t][j]);
+        f.v[t][j] = f.v[t][j] + added.v[t][j];
+        s.v[t][j] = s.v[t][j] + added.v[t][j];
     }
-    float rstd = 1.0f / sqrtf(warpSum(squares) / cols + eps);
+    const Dropout dropout = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    drop(f, r, cols, dropout), drop(s, below, cols, dropout);
     EACH_QUAD(t, j, c, cols) {
-        float4 value = values.v[t][j] * rstd * scales.v[t][j] + shifts.v[t][j];
-        if (!only) *(float4*)(y.row(r) + c) = value;
-        if (half.data) storeHalf4(halfRow(half, r) + c, value);
+        if (residual.data) f.v[t][j] = f.v[t][j] + restF.v[t][j], s.v[t][j] = s.v[t][j] + restS.v[t][j];
+        *(float4*)(fs.row(r) + c) = f.v[t][j], *(float4*)(fs.row(below) + c) = s.v[t][j];
+        f.v[t][j] = f.v[t][j] * share;
+        s.v[t][j] = f.v[t][j] + s.v[t][j];
+        present.v[t][j] = f.v[t][j] + present.v[t][j];
+        *(float4*)(joined.row(r) + c) = s.v[t][j], *(float4*)(joined.row(below) + c) = present.v[t][j];
     }
-    if (threadIdx.x == 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
+    normalise(s, scales, shifts, r, cols, y, half, only, stats, eps);
+    normalise(present, scales, shifts, below, cols, y, half, only, stats, eps);
 }
 
 // Halves as they lie in memory, in the first two words of four: numbers, which `widen` makes of it, would have to be waited for.
@@ -126,11 +177,12 @@ struct NormGrad {
     Dropout dropout;
 };
 
-// Row r. With SUMS, dy and dy times the normalised x are added to a warp's rows of sums; the first may be absent.
+// Row r, if there is one. With SUMS, dy and dy times the normalised x are added to rows of sums; the first may be absent.
 template <bool SUMS>
 __device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* biasSums, float4* weightSums)
 {
-    int cols = a.x.cols;
+    int cols = r < a.x.rows ? a.x.cols : 0;
+    r = min(r, a.x.rows - 1);
     Row norms, slopes, rest, scales;
     load(norms, a.x, r, cols);
     if (a.dy.half)
@@ -149,8 +201,8 @@ __device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* bias
         total += sumOf(slopes.v[t][j]);
         products += sumOf(slopes.v[t][j] * norms.v[t][j]);
     }
-    total = warpSum(total) / cols;
-    products = warpSum(products) / cols;
+    total = rowSum(total) / cols;
+    products = rowSum(products) / cols;
     EACH_QUAD(t, j, c, cols) {
         float4 value = (slopes.v[t][j] - total + norms.v[t][j] * -products) * rstd;
         if (a.residual.data) value = value + rest.v[t][j];
@@ -173,14 +225,12 @@ extern "C" __global__ void __launch_bounds__(128, 5 - TURNS) normRowGrad(Matrix 
     int sequences, const JobState* job, int firstSequence)
 {
     waitForLaunchesBefore();
-    int r = blockIdx.x * blockDim.y + threadIdx.y;
-    if (r >= x.rows) return;
     gradOfRow<false>({dy, x, weight, stats, residual, dx, half, only, dropped, droppedHalf, onlyDropped,
-        {p, id, rowsPerSequence, sequences, job, firstSequence}}, r, nullptr, nullptr);
+        {p, id, rowsPerSequence, sequences, job, firstSequence}}, rowOf(blockIdx.x * blockDim.y + threadIdx.y), nullptr, nullptr);
 }
 
 // The same, and the gradients of weight and (where asked for) bias in parts: row b of each is the sum over the rows that block b goes
-// over. Every warp has its sums in shared memory: a row of weight's, then, after those of all warps, a row of bias's.
+// over. Rows that go on at once have their sums in shared memory each: a row of weight's, then, after those of all, a row of bias's.
 extern "C" __global__ void __launch_bounds__(384) normRowGradSums(Matrix dy, Matrix x, const float* weight, Matrix stats,
     Matrix residual, Matrix dx, Matrix half, int only, Matrix dropped, Matrix droppedHalf, int onlyDropped, float p, int id,
     int rowsPerSequence, int sequences, const JobState* job, int firstSequence, Matrix weightParts, Matrix biasParts)
@@ -188,19 +238,20 @@ extern "C" __global__ void __launch_bounds__(384) normRowGradSums(Matrix dy, Mat
     waitForLaunchesBefore();
     DYNAMIC_SHARED(float4, sums);
     int quads = x.cols / 4, kinds = biasParts.data ? 2 : 1, first = threadIdx.y * 32 + threadIdx.x, step = 32 * blockDim.y;
-    for (int i = first; i < kinds * (int)blockDim.y * quads; i += step) sums[i] = make_float4(0, 0, 0, 0);
+    int atOnce = ROWS_OF_WARP * blockDim.y;
+    for (int i = first; i < kinds * atOnce * quads; i += step) sums[i] = make_float4(0, 0, 0, 0);
     __syncthreads();
-    float4* weightSums = sums + threadIdx.y * quads;
-    float4* biasSums = biasParts.data ? weightSums + blockDim.y * quads : nullptr;
-    for (int r = blockIdx.x * blockDim.y + threadIdx.y; r < x.rows; r += gridDim.x * blockDim.y)
+    float4* weightSums = sums + rowOf(threadIdx.y) * quads;
+    float4* biasSums = biasParts.data ? weightSums + atOnce * quads : nullptr;
+    for (int warp = blockIdx.x * blockDim.y + threadIdx.y; warp * ROWS_OF_WARP < x.rows; warp += gridDim.x * blockDim.y)
         gradOfRow<true>({dy, x, weight, stats, residual, dx, half, only, dropped, droppedHalf, onlyDropped,
-            {p, id, rowsPerSequence, sequences, job, firstSequence}}, r, biasSums, weightSums);
+            {p, id, rowsPerSequence, sequences, job, firstSequence}}, rowOf(warp), biasSums, weightSums);
     __syncthreads();
     for (int i = first; i < kinds * quads; i += step) {
         int kind = i / quads, c = i - kind * quads;
-        const float4* own = sums + kind * (int)blockDim.y * quads + c;
+        const float4* own = sums + kind * atOnce * quads + c;
         float4 total = own[0];
-        for (int w = 1; w < (int)blockDim.y; w++) total = total + own[w * quads];
+        for (int w = 1; w < atOnce; w++) total = total + own[w * quads];
         *(float4*)((kind == 0 ? weightParts : biasParts).row(blockIdx.x) + 4 * c) = total;
     }
 }

@@ -42,6 +42,13 @@ extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const f
     }
 }
 
+// Four elements of a result: as they are unless only halves are wanted, and as halves where those are.
+__device__ __forceinline__ void put(float4 value, const Matrix& y, const Matrix& half, int only, int r, int c)
+{
+    if (!only) *(float4*)(y.row(r) + c) = value;
+    if (half.data) storeHalf4(halfRow(half, r) + c, value);
+}
+
 // The same, four columns at a time: cols, ld and places are multiples of 4. `half`: a copy of y as halves; all there is of it with `only`.
 extern "C" __global__ void pointwise4(
     Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g, Matrix half, int only)
@@ -54,13 +61,33 @@ extern "C" __global__ void pointwise4(
         int r = i / quads, c = (i - r * quads) * 4;
         float4 x = a.data ? *(float4*)(a.row(r) + c) : none, z = b.data ? *(float4*)(b.row(r) + c) : none;
         float4 w = row ? *(const float4*)(row + c) : none;
-        float4* to = (float4*)(y.row(r) + c);
-        float4 old = op == ACCUMULATE ? *to : none;
+        float4 old = op == ACCUMULATE ? *(const float4*)(y.row(r) + c) : none;
         x = make_float4(
             apply(op, x.x, z.x, scalar, w.x, f, g, old.x), apply(op, x.y, z.y, scalar, w.y, f, g, old.y),
             apply(op, x.z, z.z, scalar, w.z, f, g, old.z), apply(op, x.w, z.w, scalar, w.w, f, g, old.w));
-        if (!only) *to = x;
-        if (half.data) storeHalf4(halfRow(half, r) + c, x);
+        put(x, y, half, only, r, c);
+    }
+}
+
+struct Dropping {
+    float p;
+    int id, rowsPerSequence, sequences;
+    const JobState* job;
+    int first;
+};
+
+// What dropout multiplies columns lane .. lane + 3 by, and those one, two and three quarters of a row further, as they lie in `to`.
+__device__ __forceinline__ void multipliers(float4 (&to)[4], const Dropping& d, int r, unsigned lane)
+{
+    unsigned sequence, row, threshold = dropoutThreshold(d.p);
+    float scale = dropoutScale(d.p), *at = &to[0].x;
+    placeOf(r, d.rowsPerSequence, d.sequences, d.first, sequence, row);
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+        uint4 w = philox(d.job, lane + e, row, sequence, d.id);
+        const unsigned words[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+        for (int j = 0; j < 4; j++) at[4 * j + e] = words[j] >= threshold ? scale : 0;
     }
 }
 
@@ -97,10 +124,8 @@ __device__ __forceinline__ void finish4(const Epilogue& e, int r, int c, float4 
     int a = e.activation;
     x = make_float4(activated(a, x.x, f.x), activated(a, x.y, f.y), activated(a, x.z, f.z), activated(a, x.w, f.w)) * keep;
     if (e.residual.data) x = x + *(const float4*)(e.residual.row(r) + c);
-    float4* to = (float4*)(e.y.row(r) + c);
-    if (e.accumulate) x = x + *to;
-    if (!e.only) *to = x;
-    if (e.half.data) storeHalf4(halfRow(e.half, r) + c, x);
+    if (e.accumulate) x = x + *(const float4*)(e.y.row(r) + c);
+    put(x, e.y, e.half, e.only, r, c);
 }
 
 // A thread has the four columns of one Philox block.
@@ -147,20 +172,59 @@ extern "C" __global__ void epilogue4Dropout(Matrix v, const float* bias, Matrix 
 {
     waitForLaunchesBefore();
     const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
-    unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads, threshold = dropoutThreshold(p);
-    float scale = dropoutScale(p);
+    const Dropping dropping = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads;
     EACH_PIECE(i, total) {
         int r = i / quads, lane = 4 * (i - r * quads);
-        unsigned sequence, row;
-        placeOf(r, rowsPerSequence, sequences, firstSequence, sequence, row);
-        uint4 a = philox(job, lane, row, sequence, id), b = philox(job, lane + 1, row, sequence, id);
-        uint4 c = philox(job, lane + 2, row, sequence, id), d = philox(job, lane + 3, row, sequence, id);
-        const auto keep = [&](unsigned word) { return word >= threshold ? scale : 0.0f; };
-        finish4(e, r, lane, make_float4(keep(a.x), keep(b.x), keep(c.x), keep(d.x)));
-        finish4(e, r, lane + q, make_float4(keep(a.y), keep(b.y), keep(c.y), keep(d.y)));
-        finish4(e, r, lane + 2 * q, make_float4(keep(a.z), keep(b.z), keep(c.z), keep(d.z)));
-        finish4(e, r, lane + 3 * q, make_float4(keep(a.w), keep(b.w), keep(c.w), keep(d.w)));
+        float4 keep[4];
+        multipliers(keep, dropping, r, lane);
+#pragma unroll
+        for (int j = 0; j < 4; j++) finish4(e, r, lane + j * q, keep[j]);
     }
+}
+
+// df = alpha dpresent + alpha dpast and ds = dpast, and dropout of the two, df above ds, where that is given. Where f is given, a row of
+// `dots` for each block: its part of the dots of dpresent and f, and of dpast and f. Columns in sixteens; a thread has sixteen of them.
+extern "C" __global__ void __launch_bounds__(64) carryGrad(Matrix dpresent, Matrix dpast, const float* alpha, Matrix f, float2* dots, Matrix df,
+    Matrix dfHalf, int dfOnly, Matrix ds, Matrix dsHalf, int dsOnly, Matrix y, Matrix yHalf, int yOnly, float p, int id, int rowsPerSequence,
+    int sequences, const JobState* job, int firstSequence)
+{
+    waitForLaunchesBefore();
+    const Dropping dropping = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    unsigned q = df.cols >> 2, quads = q >> 2, i = blockIdx.x * blockDim.x + threadIdx.x;
+    float2 dot = make_float2(0, 0);
+    if (i < df.rows * quads) {
+        int r = i / quads, lane = 4 * (i - r * quads), below = r + df.rows;
+        float4 present[4], past[4], value[4], keepF[4], keepS[4];
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            int c = lane + j * q;
+            present[j] = *(const float4*)(dpresent.row(r) + c), past[j] = *(const float4*)(dpast.row(r) + c);
+            if (f.data) value[j] = *(const float4*)(f.row(r) + c);
+        }
+        float share = *alpha;
+        if (y.data) multipliers(keepF, dropping, r, lane), multipliers(keepS, dropping, below, lane);
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            int c = lane + j * q;
+            float4 sum = present[j] * share + past[j] * share;
+            put(sum, df, dfHalf, dfOnly, r, c);
+            put(past[j], ds, dsHalf, dsOnly, r, c);
+            if (y.data) {
+                put(sum * keepF[j], y, yHalf, yOnly, r, c);
+                put(past[j] * keepS[j], y, yHalf, yOnly, below, c);
+            }
+            if (!f.data) continue;
+            float4 a = present[j] * value[j], b = past[j] * value[j];
+            dot.x += (a.x + a.y) + (a.z + a.w), dot.y += (b.x + b.y) + (b.z + b.w);
+        }
+    }
+    if (!f.data) return;
+    __shared__ float2 parts[2];
+    dot = make_float2(warpSum(dot.x), warpSum(dot.y));
+    if ((threadIdx.x & 31) == 0) parts[threadIdx.x >> 5] = dot;
+    __syncthreads();
+    if (threadIdx.x == 0) dots[blockIdx.x] = make_float2(parts[0].x + parts[1].x, parts[0].y + parts[1].y);
 }
 
 // y = activation(v), or v times the slope of the activation at `factor`; all halves without gaps, eight at a time.
@@ -221,6 +285,29 @@ extern "C" __global__ void gather(Matrix table, Matrix ids, Matrix y)
         int r = i / (unsigned)y.cols, c = i - (unsigned)r * y.cols;
         int id = ((const int*)ids.row(r))[0];
         ((int*)y.row(r))[c] = id >= 0 && id < table.rows ? ((const int*)table.row(id))[c] : 0;
+    }
+}
+
+// y[r] = dropout(table[ids[r]] + other[places[r]]), nothing where there is no such row; p 0: no dropout. Columns in sixteens.
+extern "C" __global__ void embed(Matrix table, Matrix ids, Matrix other, Matrix places, Matrix y, Matrix half, int only, float p, int id,
+    int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
+{
+    waitForLaunchesBefore();
+    const Dropping dropping = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    const float4 none = make_float4(0, 0, 0, 0), one = make_float4(1, 1, 1, 1);
+    unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads;
+    EACH_PIECE(i, total) {
+        int r = i / quads, lane = 4 * (i - r * quads);
+        int token = *(const int*)ids.row(r), place = *(const int*)places.row(r);
+        float4 a[4], b[4], keep[4] = {one, one, one, one};
+#pragma unroll
+        for (int j = 0; j < 4; j++) {
+            a[j] = token >= 0 && token < table.rows ? *(const float4*)(table.row(token) + lane + j * q) : none;
+            b[j] = place >= 0 && place < other.rows ? *(const float4*)(other.row(place) + lane + j * q) : none;
+        }
+        if (p > 0) multipliers(keep, dropping, r, lane);
+#pragma unroll
+        for (int j = 0; j < 4; j++) put((a[j] + b[j]) * keep[j], y, half, only, r, lane + j * q);
     }
 }
 

@@ -177,7 +177,7 @@ const gradThenAdd: Fusion = ([first, second], context) => {
 	const [a, b] = second.inputs;
 	const addend = sameOperand(a, prefix) ? b : sameOperand(b, prefix) ? a : null;
 	const y = operand(second.outputs, 0);
-	if (!addend || !inFours(addend) || !inFours(y) || context.readAfterPair(prefix)) return null;
+	if (!addend || !inFours(addend) || !inFours(y) || context.readAfter(prefix, 2)) return null;
 	// A block must not write what another has yet to read, or another result.
 	const touched = [...first.inputs, ...first.outputs.slice(0, 2)];
 	const apart = touched.every((each) => each?.space !== y.space || !overlap(each, y));

@@ -18,7 +18,7 @@ import type { Argument, Command, Launch } from "../lower-types.ts";
 import { type Group, groupOf } from "../order.ts";
 import { asItIs } from "./casts.ts";
 import { fits, type HalfInputs, noHalves, overlap } from "./halves.ts";
-import { dropoutOf, inRegisters, moduleFor, warps } from "./norms.ts";
+import { dropoutOf, inRegisters, moduleFor, rowsOfWarp, warps } from "./norms.ts";
 import { rowwise } from "./rows.ts";
 import { sumOfParts } from "./sums.ts";
 
@@ -37,13 +37,19 @@ export function normsHalf(instruction: Instruction): HalfInputs {
 	return able && fits(operand(inputs, 0)) ? { always: [], alone: [0] } : noHalves;
 }
 
-/** Arguments up to the dropout; `commands`: to have gone before. */
-function gradArguments(instruction: Instruction, commands: Command[], context: LowerContext): Argument[] {
+/** Arguments up to the dropout; `commands`: to have gone before; `replaced`: dropout puts its result in the place of the gradient. */
+function gradArguments(
+	instruction: Instruction,
+	commands: Command[],
+	context: LowerContext,
+	replaced = false,
+): Argument[] {
 	const { inputs, outputs } = instruction;
 	const [, x, weight, stats, residual] = inputs;
 	const dy = asItIs(operand(inputs, 0), commands, instruction, context);
 	const given = [matrix(dy), matrix(x), pointer(weight), matrix(stats), matrix(residual)];
-	return [...given, matrix(outputs[0]), ...halfOf(operand(outputs, 0), context)];
+	const copies = replaced ? [matrix(null), int(1)] : halfOf(operand(outputs, 0), context);
+	return [...given, matrix(outputs[0]), ...copies];
 }
 
 function dropArguments(dropout: Instruction | null, context: LowerContext): Argument[] {
@@ -88,10 +94,17 @@ function joined(instructions: readonly Instruction[]): Joined | null {
 	return { instructions, grad, dropout, sums: [weightGrad, biasGrad].filter((each) => each !== null) };
 }
 
+/** Does dropout put its result in the place of the gradient? */
+function isReplaced(grad: Instruction, dropout: Instruction | null): boolean {
+	return dropout !== null && sameOperand(grad.outputs[0], dropout.outputs[0]);
+}
+
 /** Do these give the same when a row is read, then written by the same warp, other warps being anywhere, and sums are written last? */
 function atOnce(instructions: readonly Instruction[], dropout: Instruction | null): boolean {
 	const meet = (a: Operand | null, b: Operand | null) => a !== null && a.space === b?.space && overlap(a, b);
-	const outputs = instructions.flatMap(({ outputs }) => outputs);
+	const grad = instructions.find(({ op }) => op.name === "layerNormGrad");
+	const replaced = grad && isReplaced(grad, dropout) ? grad : null;
+	const outputs = instructions.flatMap((each) => (each === replaced ? [] : each.outputs));
 	if (outputs.some((a, i) => outputs.some((b, j) => i < j && meet(a, b)))) return false;
 	const fine = (writer: number, reader: number, input: Operand | null) => {
 		const [output] = instructions[writer].outputs;
@@ -111,7 +124,7 @@ function commandsOf({ instructions, grad, dropout, sums }: Joined, context: Lowe
 	const args: Argument[] = [];
 	instructions.forEach((each, i) => {
 		if (i > 0) context.next();
-		if (each === grad) args.push(...gradArguments(grad, commands, context));
+		if (each === grad) args.push(...gradArguments(grad, commands, context, isReplaced(grad, dropout)));
 		if (each === dropout) args.push(...dropArguments(dropout, context));
 	});
 	if (!dropout) args.push(...dropArguments(null, context));
@@ -122,9 +135,11 @@ function commandsOf({ instructions, grad, dropout, sums }: Joined, context: Lowe
 		return [groupOf(own, [...commands, warps("normRowGrad", x, args, label, context)])];
 	}
 	const { multiprocessors, sharedMemory } = context;
-	const shared = 4 * x.cols * sums.length;
-	const perBlock = Math.min(Math.ceil(x.rows / multiprocessors), mostWarps, Math.floor(sharedMemory / shared));
-	const blocks = Math.min(Math.ceil(x.rows / perBlock), multiprocessors);
+	const atOnce = rowsOfWarp(x);
+	const shared = 4 * x.cols * sums.length * atOnce;
+	const count = Math.ceil(x.rows / atOnce);
+	const perBlock = Math.min(Math.ceil(count / multiprocessors), mostWarps, Math.floor(sharedMemory / shared));
+	const blocks = Math.min(Math.ceil(count / perBlock), multiprocessors);
 	const parts = sums.map(() => context.scratch(blocks, x.cols));
 	const launch: Launch = {
 		...{ kind: "kernel", ...moduleFor(x), kernel: "normRowGradSums", shared: shared * perBlock },

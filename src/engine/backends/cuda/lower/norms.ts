@@ -32,7 +32,7 @@ export function inRegisters(operands: readonly (Operand | null)[]): boolean {
 	return operands.every((each) => each === null || held(each));
 }
 
-/** A launch with a warp for each row. */
+/** A launch with a warp, or as many lanes of one as there is work for, for each row. */
 export function warps(
 	kernel: string,
 	x: Operand,
@@ -40,14 +40,20 @@ export function warps(
 	label: string,
 	{ multiprocessors }: LowerContext,
 ): Launch {
-	const perBlock = x.rows >= 8 * multiprocessors ? 4 : 1;
-	const grid = [Math.ceil(x.rows / perBlock), 1, 1] as const;
+	const count = Math.ceil(x.rows / rowsOfWarp(x));
+	const perBlock = count >= 8 * multiprocessors ? 4 : 1;
+	const grid = [Math.ceil(count / perBlock), 1, 1] as const;
 	return { kind: "kernel", ...moduleFor(x), kernel, grid, block: [32, perBlock, 1], shared: 0, args, label };
 }
 
+/** Rows as wide as those of x that a warp has at once: a lane takes 16 columns. */
+export function rowsOfWarp({ cols }: Operand): number {
+	return Math.max(1, 32 >> Math.ceil(Math.log2(cols / 16)));
+}
+
 /** The kernels for rows as wide as those of x. */
-export function moduleFor({ cols }: Operand): Pick<Launch, "file" | "defines"> {
-	return { file: "norms", defines: { TURNS: Math.ceil(cols / 512) } };
+export function moduleFor(x: Operand): Pick<Launch, "file" | "defines"> {
+	return { file: "norms", defines: { TURNS: Math.ceil(x.cols / 512), LANES: 32 / rowsOfWarp(x) } };
 }
 
 /** Arguments that tell the dropout of `of`; none where it is null. */
@@ -56,14 +62,20 @@ export function dropoutOf(of: Instruction | null): Argument[] {
 	return [float(p), int(dropoutId), int(rowsPerSequence), int(sequences), job, firstSequence];
 }
 
+/** Of a norm, all but its input: weight, bias, results. */
+export function normArguments({ inputs, outputs, attributes }: Instruction, context: LowerContext): Argument[] {
+	const [, weight, bias] = inputs;
+	const [y, stats] = outputs;
+	const given = [pointer(weight), pointer(bias), matrix(y), ...halfOf(operand([y], 0), context)];
+	return [...given, matrix(stats), float(attributes.eps)];
+}
+
 /** The norm, after dropout and residual of the product before it where that is given. */
 function norm(instruction: Instruction, before: Instruction | null, context: LowerContext): Launch {
-	const [x, weight, bias] = instruction.inputs;
-	const [y, stats] = instruction.outputs;
+	const [x] = instruction.inputs;
 	const args = [
-		...[matrix(before && x), pointer(before?.inputs[2] ?? null), matrix(before?.inputs[4] ?? null)],
-		...[matrix(x), pointer(weight), pointer(bias), matrix(y), ...halfOf(operand([y], 0), context)],
-		...[matrix(stats), float(instruction.attributes.eps), ...dropoutOf(before)],
+		...[matrix(before && x), pointer(before?.inputs[2] ?? null), matrix(before?.inputs[4] ?? null), matrix(x)],
+		...[...normArguments(instruction, context), ...dropoutOf(before)],
 	];
 	return warps("normRow", operand([x], 0), args, instruction.label, context);
 }

@@ -80,6 +80,14 @@ function whole(instruction: Instruction, a: Operand, b: Operand | null, context:
 	return [step(a, b, parts, blocks, 0), step(parts, null, y, 1, accumulate)];
 }
 
+/** y (1 x 1) = the sum of x, by one block. */
+export function sumOf(x: DeviceOperand, y: Operand, label: string): Launch {
+	return launch("sums", [1, 1], [512, 1], [matrix(x), matrix(null), pointer(y), int(0)], label);
+}
+
+/** Ids that a warp of kernels/scatter.cu looks at together. */
+const stretch = 128;
+
 export const sumLowerings: Readonly<Record<string, Lowering>> = {
 	columnSum: ({ inputs, outputs, attributes, label }, context) =>
 		columns({ x: operand(inputs, 0) }, operand(outputs, 0), attributes, label, context),
@@ -110,18 +118,23 @@ export const sumLowerings: Readonly<Record<string, Lowering>> = {
 		}
 		const wanted = Math.ceil((32 * context.multiprocessors) / table.rows);
 		const chunks = Math.max(1, Math.min(wanted, Math.ceil(dy.rows / 256), 512));
-		const chunkRows = Math.ceil(dy.rows / chunks);
+		const chunkRows = Math.ceil(dy.rows / chunks / stretch) * stretch;
+		// Every row of the table goes through all ids: where that is much, it had better know which of them to pass over.
+		const many = table.rows * dy.rows > 2 ** 24;
+		const stretches = Math.ceil(dy.rows / stretch);
+		const ranges = many ? context.scratch(stretches, 2) : null;
+		const before = many ? [scatter("idRanges", stretches, 1, [matrix(ids), pointer(ranges)])] : [];
 		const step = (to: DeviceOperand, count: number, add: number) =>
 			scatter("scatterAdd", table.rows, count, [
-				...[dy, ids, to].map(matrix),
+				...[...[dy, ids, to].map(matrix), pointer(ranges)],
 				...[table.rows, chunkRows, add].map(int),
 			]);
-		if (chunks === 1) return [step(table, 1, attributes.accumulate)];
+		if (chunks === 1) return [...before, step(table, 1, attributes.accumulate)];
 		const parts = context.scratch(chunks * table.rows, table.cols);
 		const flat: DeviceOperand = { ...parts, rows: chunks, cols: table.rows * table.cols, ld: table.rows * table.cols };
 		const to: DeviceOperand = { ...table, rows: 1, cols: flat.cols, ld: flat.cols };
 		if (table.ld !== table.cols) throw new Error("[scatterAdd] expected a table without gaps");
-		return [step(parts, chunks, 0), ...columns({ x: flat }, to, attributes, label, context)];
+		return [...before, step(parts, chunks, 0), ...columns({ x: flat }, to, attributes, label, context)];
 	},
 	squareSum: ({ inputs, outputs, label }) => {
 		const [x, partials] = [operand(inputs, 0), operand(outputs, 0)];
