@@ -25,8 +25,8 @@ export interface Runtime {
 	readonly activationBytes?: number;
 	/** All of its own memory, where it has one. */
 	readonly memoryBytes?: number;
-	/** Another runtime whose numbers reach further, where there is one: for results that leave the range of this one's. */
-	readonly wider?: () => Promise<Runtime>;
+	/** The precision of jobs that ask to be `wide`, where there is one whose numbers reach further: for results that leave the range. */
+	readonly wide?: Precision;
 	/** Make `space` at least `words` long (contents kept, new words zero). */
 	reserve(space: Space, words: number): void;
 	/** Words [offset, offset + length) of a space, copied to or from the host. */
@@ -57,7 +57,7 @@ export interface Runtime {
 export interface RuntimeOptions {
 	/** Worker threads; default all cores (at most 8). */
 	threads?: number;
-	/** cuda only; default tf32. "auto": fp16, with tf32 as its wider runtime. */
+	/** cuda only; default tf32. "auto": fp16, and tf32 for jobs that ask to be wide. */
 	precision?: Precision | "auto";
 	/** native only: force an instruction set, for tests ("baseline", "avx2", "avx512", "neon"). */
 	isa?: string;

@@ -69,6 +69,8 @@ export interface Job {
 	gradientWords: number;
 	microBatches: MicroBatch[];
 	updates: { program: ProgramHandle; stateOffset: number }[];
+	/** In the runtime's wider range, where it has one (backend.ts). */
+	wide?: boolean;
 }
 
 /** A Program loaded into a runtime. */

@@ -28,8 +28,9 @@ const stateSchema = z.strictObject({
 	schedule: z.strictObject({ base: z.number(), rate: z.number() }),
 	/** Noise tokens the curriculum has reached; null without one. */
 	noise: z.int().min(0).nullable(),
-	/** The step at which values left the range of the precision it began with: from there on it is in a wider one (learner.ts). */
-	widened: z.int().min(0).optional(),
+	/** Steps up to this one are done in the wider range of numbers, and how much has been so far (learner.ts). */
+	wideUntil: z.int().min(0).optional(),
+	wide: z.int().min(0).optional(),
 	/** What the run has cost so far (account.ts). */
 	costs: z.strictObject({ paperFlops: total, wallSeconds: total, runtimeBytes: total, processBytes: total }).optional(),
 });

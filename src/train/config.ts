@@ -285,8 +285,8 @@ export const configSchema = z.strictObject({
 	precision: key(z.enum(precisions).default("auto"), {
 		description:
 			"how a GPU reads operands of matrix products; sums and all else stay in fp32; fp16: tf32's digits at bf16's speed, " +
-			"the loss scaled by a power of two that keeps gradients in its range; auto: fp16 there, tf32 from the first step on " +
-			"that leaves fp16's range, fp32 elsewhere",
+			"the loss scaled by a power of two that keeps gradients in its range; auto: fp16 there, with tf32 for steps that leave " +
+			"its range, fp32 elsewhere",
 		resumable: true,
 	}),
 	run: key(orNone(z.string().min(1)), {

@@ -91,6 +91,6 @@ export interface TrainSummary extends Costs {
 export interface TrainMade extends Made {
 	/** What it ran on, in words: "cuda, NVIDIA H100 80GB HBM3, tf32". */
 	readonly engine: string;
-	/** The step from which on it ran in a wider precision than it began with, where values left the range of that. */
-	readonly widened?: number;
+	/** Steps and forward passes that were done in a wider precision, since values left the range of the one it has; absent where none were. */
+	readonly wide?: number;
 }

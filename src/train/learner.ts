@@ -1,7 +1,7 @@
 /**
  * A model with weights, an optimiser and a runtime: one call is one training step or one evaluation of a batch. It cuts batches
- * into slices and micro-batches; it knows nothing of data, schedules or files. Where a result leaves the range of the runtime's
- * numbers and there is a runtime of a wider range, it goes on there, beginning with what left it.
+ * into slices and micro-batches; it knows nothing of data, schedules or files. What leaves the range of the runtime's numbers is done
+ * again in its wider range, where it has one.
  */
 import type { Runtime } from "../engine/backend.ts";
 import type { MicroBatch, ProgramHandle } from "../engine/program.ts";
@@ -76,35 +76,31 @@ export interface StepUnderWay {
 	readonly result: Promise<StepResult>;
 }
 
+/** Steps done in the wider range, from one on that left the narrower: few against what trying costs, where all would leave it. */
+const stepsInWide = 32;
+
 /** Trains and evaluates one batch at a time. Holds weights, moments and compiled programs in its runtime. */
 export class Learner {
 	readonly model: Model;
+	readonly session: Session;
 	readonly options: LearnerOptions;
+	/** Steps up to this one are done in the wider range at once: where one left the narrower, those behind it may. */
+	wideUntil = 0;
+	/** Steps and forward passes that have been done in the wider range. */
+	wide = 0;
 	/** Slices a batch is cut into: as asked, at most as many as the runtime wants. */
 	readonly #slices: number;
 	readonly #segments = new Map<string, number>();
-	#session: Session;
-	#widened = false;
-	/** Results of the session that are still to come. */
-	readonly #awaited = new Set<Promise<unknown>>();
-	/** All that is to be computed again is on its way. */
+	/** What is to be done again, and what was begun last, is on its way. */
 	#again: Promise<unknown> = Promise.resolve();
+	#beginning: Promise<unknown> = Promise.resolve();
 
 	constructor(model: Model, runtime: Runtime, options: LearnerOptions) {
 		this.model = model;
 		this.options = options;
 		this.#slices = Math.min(options.slices, runtime.mostSlices);
-		this.#session = this.#open(runtime);
-	}
-
-	/** Another one after `widen`. */
-	get session(): Session {
-		return this.#session;
-	}
-
-	/** Has it gone on to a runtime of a wider range? */
-	get widened(): boolean {
-		return this.#widened;
+		this.session = new Session(runtime, model.parameters);
+		runtime.reserve("optimizer", optimizerWords(this.session.layout.words, options.optimizer.ema));
 	}
 
 	/** Is a moving average of the weights kept? */
@@ -120,40 +116,20 @@ export class Learner {
 			this.session.writeParameter(name, values);
 			if (this.averages) this.session.writeOptimizer(name, averageIndex, values);
 		});
-		const { runtime, layout } = this.session;
-		runtime.write("optimizer", haltedOffset(layout.words, this.options.optimizer.ema), Float32Array.of(0));
-	}
-
-	/** Go on in the runtime's wider range, where it has one: weights and the optimiser's tensors move there, and the runtime is closed. */
-	async widen(): Promise<void> {
-		const { session } = this;
-		if (!session.runtime.wider) return;
-		await Promise.allSettled(this.#awaited);
-		const names = [...session.parameters.keys()];
-		const indices = this.averages ? [0, 1, averageIndex] : [0, 1];
-		const kept = names.map((name) => ({
-			weight: session.readParameter(name),
-			moments: indices.map((index) => session.readOptimizer(name, index)),
-		}));
-		await session.close();
-		this.#session = this.#open(await session.runtime.wider());
-		names.forEach((name, i) => {
-			this.session.writeParameter(name, kept[i].weight);
-			for (const index of indices) this.session.writeOptimizer(name, index, kept[i].moments[index]);
-		});
-		this.#widened = true;
+		this.#allowUpdates();
 	}
 
 	/** Do something with the weights' moving average in place of the weights, where one is kept. No step may be under way. */
 	async withAverage<T>(work: () => Promise<T>): Promise<T> {
 		if (!this.averages) return await work();
-		const names = [...this.session.parameters.keys()];
-		const weights = names.map((name) => this.session.readParameter(name));
-		for (const name of names) this.session.writeParameter(name, this.session.readOptimizer(name, averageIndex));
+		const { session } = this;
+		const names = [...session.parameters.keys()];
+		const weights = names.map((name) => session.readParameter(name));
+		for (const name of names) session.writeParameter(name, session.readOptimizer(name, averageIndex));
 		try {
 			return await work();
 		} finally {
-			names.forEach((name, i) => this.session.writeParameter(name, weights[i]));
+			names.forEach((name, i) => session.writeParameter(name, weights[i]));
 		}
 	}
 
@@ -167,12 +143,22 @@ export class Learner {
 	async beginStep(batch: Batch, settings: StepSettings): Promise<StepUnderWay> {
 		const isSound = ({ loss, gradientNorm, updated }: StepResult) =>
 			updated && Number.isFinite(loss) && Number.isFinite(gradientNorm);
-		return await this.#inRange(() => this.#begin(batch, settings, true), isSound);
+		const begin = (wide: boolean) => this.#begin(batch, settings, { update: true, wide });
+		return await this.#inRange(
+			this.session.runtime.wide !== undefined && settings.step <= this.wideUntil,
+			begin,
+			isSound,
+			() => {
+				// Not by a step that was but behind the one that left it: whether one was depends on where a run was stopped.
+				if (settings.step > this.wideUntil) this.wideUntil = settings.step + stepsInWide - 1;
+				this.#allowUpdates();
+			},
+		);
 	}
 
 	/** Forward and backward only, in the range there is; read the result with `gradient`. */
 	async differentiate(batch: Batch, settings: StepSettings): Promise<StepResult> {
-		const { result } = await this.#begin(batch, settings, false);
+		const { result } = await this.#begin(batch, settings, { update: false, wide: false });
 		return await result;
 	}
 
@@ -184,7 +170,7 @@ export class Learner {
 	async #begin(
 		batch: Batch,
 		{ learningRate, step, seed, window }: StepSettings,
-		update: boolean,
+		{ update, wide }: { readonly update: boolean; readonly wide: boolean },
 	): Promise<StepUnderWay> {
 		const { session, options } = this;
 		const width = window ?? evaluationWindow(this.model.config);
@@ -217,6 +203,7 @@ export class Learner {
 			gradientWords: words,
 			microBatches,
 			updates: updates.map((program) => ({ program, stateOffset: 0 })),
+			wide,
 		});
 		const result = ended.then(() => {
 			let loss = 0;
@@ -259,13 +246,13 @@ export class Learner {
 	): Promise<{ readonly result: Promise<EvaluatedBatch> }> {
 		const isSound = ({ logits, losses }: EvaluatedBatch) =>
 			logits.every(Number.isFinite) && losses.every(Number.isFinite);
-		return await this.#inRange(() => this.#beginEvaluation(batch, want, window), isSound);
+		return await this.#inRange(false, (wide) => this.#beginEvaluation(batch, want, { window, wide }), isSound);
 	}
 
 	async #beginEvaluation(
 		batch: Batch,
 		want: EvaluationOutputs,
-		window: number,
+		{ window, wide }: { readonly window: number; readonly wide: boolean },
 	): Promise<{ readonly result: Promise<EvaluatedBatch> }> {
 		const { session, model } = this;
 		const cuts = this.#cut(batch, window);
@@ -277,7 +264,7 @@ export class Learner {
 		};
 		const microBatches = this.#place(batch, cuts, program, 0);
 		const slices = cuts[cuts.length - 1].slice + 1;
-		const job = { seed: 0n, step: 0, slices, gradientWords: 0, microBatches, updates: [] };
+		const job = { seed: 0n, step: 0, slices, gradientWords: 0, microBatches, updates: [], wide };
 		const { ended } = await session.submit(job);
 		const rows = outputLength(model.config, batch.length);
 		const read = (name: keyof EvaluationOutputs, columns: number) => {
@@ -299,42 +286,48 @@ export class Learner {
 		return { result };
 	}
 
-	#open(runtime: Runtime): Session {
-		const session = new Session(runtime, this.model.parameters);
-		runtime.reserve("optimizer", optimizerWords(session.layout.words, this.options.optimizer.ema));
-		return session;
-	}
-
 	/**
 	 * Put work on its way. Where its result is not sound and there is a wider range, it is put there once more, and so is what was on its
 	 * way behind it, in the same order: whoever awaits results need not know.
+	 *
+	 * @param wide at once @param prepare what is to be done before it is done again
 	 */
 	async #inRange<Begun extends { result: Promise<unknown> }>(
-		begin: () => Promise<Begun>,
+		wide: boolean,
+		begin: (wide: boolean) => Promise<Begun>,
 		isSound: (result: Awaited<Begun["result"]>) => boolean,
+		prepare = () => {},
 	): Promise<Begun> {
-		await this.#again;
-		const { session } = this;
-		const begun = await this.#await(begin());
+		const put = async (inWide: boolean) => {
+			if (inWide) this.wide++;
+			const beginning = begin(inWide);
+			this.#beginning = beginning.catch(() => {}); // whoever awaits it hears of it
+			return await beginning;
+		};
+		// What is done again comes first; from here to its being put there nothing else can come in between.
+		for (let before: unknown; before !== this.#again; ) {
+			before = this.#again;
+			await before;
+		}
+		if (wide || !this.session.runtime.wide) return await put(wide);
+		const begun = await put(false);
 		const result = begun.result.then(async (value) => {
-			const canWiden = this.session !== session || session.runtime.wider !== undefined;
-			if (isSound(value as Awaited<Begun["result"]>) || !canWiden) return value;
+			if (isSound(value as Awaited<Begun["result"]>)) return value;
 			const again = this.#again.then(async () => {
-				if (this.session === session) await this.widen();
-				return await this.#await(begin());
+				await this.#beginning;
+				prepare();
+				return await put(true);
 			});
-			this.#again = again.catch(() => {}); // whoever awaits the result hears of it
+			this.#again = again.catch(() => {});
 			return await (await again).result;
 		});
 		return { ...begun, result };
 	}
 
-	/** Keep in mind that a result is to come. */
-	async #await<Begun extends { result: Promise<unknown> }>(beginning: Promise<Begun>): Promise<Begun> {
-		const ended = beginning.then(({ result }) => result).catch(() => {});
-		this.#awaited.add(ended);
-		ended.finally(() => this.#awaited.delete(ended));
-		return await beginning;
+	/** After a gradient that was not finite; what is on its way is not affected. */
+	#allowUpdates(): void {
+		const { runtime, layout } = this.session;
+		runtime.write("optimizer", haltedOffset(layout.words, this.options.optimizer.ema), Float32Array.of(0));
 	}
 
 	#cut({ sequences, length }: Batch, window: number): Cut[] {

@@ -94,9 +94,8 @@ class Trainer {
 	#saved: Pick<TrainState, "step" | "validationLoss"> = { step: -1, validationLoss: null };
 	/** An evaluation of the present weights was to be made and was cut short: what follows from it is still to come. */
 	#evaluationDue = false;
-	/** What it runs on, as last told, and the step from which on that is a runtime of a wider range. */
-	#engine: string;
-	#widened: number | undefined;
+	/** Has this been told: something left the range of numbers? */
+	#toldOfRange = false;
 	#lastSample: string | undefined;
 	#ahead: { step: number; noise: number; batch: Batch } | null = null;
 	/** Of the steps since the last record. */
@@ -117,7 +116,6 @@ class Trainer {
 		this.#schedule = new Schedule(config.train);
 		this.#curriculum = this.#newCurriculum();
 		this.#account = this.#newAccount();
-		this.#engine = learner.session.runtime.description;
 	}
 
 	/** Take up a checkpoint, or begin. */
@@ -126,9 +124,9 @@ class Trainer {
 			await this.#learner.initialize(this.#config.seed);
 			return;
 		}
-		this.#widened = checkpoint.state.widened;
-		if (this.#widened !== undefined) await this.#learner.widen();
-		this.#engine = this.#learner.session.runtime.description;
+		const { wideUntil = 0, wide = 0 } = checkpoint.state;
+		Object.assign(this.#learner, { wideUntil, wide });
+		this.#toldOfRange = wide > 0;
 		restoreWeights(this.#learner, checkpoint, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
 		this.#account = this.#newAccount(costs);
@@ -254,14 +252,18 @@ class Trainer {
 		});
 	}
 
-	/** The learner may have gone on to a runtime of a wider range. */
 	#tellOfRange(step: number): void {
-		const { description } = this.#learner.session.runtime;
-		if (description === this.#engine) return;
-		const text = `step ${step}: values left the range of ${this.#engine}; done again as ${description}, which training goes on with`;
-		this.#engine = description;
-		this.#widened = step;
+		if (this.#toldOfRange || this.#learner.wide === 0) return;
+		this.#toldOfRange = true;
+		const { description, wide } = this.#learner.session.runtime;
+		const text = `step ${step}: values left the range of ${description}; it was done again in ${wide}, as will be whatever else leaves it`;
 		this.#emit({ kind: "note", text });
+	}
+
+	/** For the checkpoint: nothing where nothing has left the range. */
+	get #inWide(): Pick<TrainState, "wideUntil" | "wide"> {
+		const { wideUntil, wide } = this.#learner;
+		return wide === 0 ? {} : { wideUntil, wide };
 	}
 
 	/** The batch of a step, made during the step before where the noise is still the same. */
@@ -369,7 +371,7 @@ class Trainer {
 			best: this.#best,
 			schedule: this.#schedule.state,
 			noise: this.#noise,
-			...(this.#widened === undefined ? {} : { widened: this.#widened }),
+			...this.#inWide,
 			costs: this.#account.costs,
 		};
 		await this.#run.saveCheckpoint({ tensors, optimizer, state });
@@ -415,7 +417,7 @@ class Trainer {
 			made: {
 				...made(),
 				engine: this.#learner.session.runtime.description,
-				...(this.#widened === undefined ? {} : { widened: this.#widened }),
+				...(this.#learner.wide > 0 ? { wide: this.#learner.wide } : {}),
 			},
 		};
 	}

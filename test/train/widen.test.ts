@@ -1,4 +1,4 @@
-/** A result that leaves the range of a runtime's numbers: computed again by a wider one, and nothing is lost or done twice. */
+/** A result that leaves the range of a runtime's numbers: computed again in its wider range, and nothing is lost or done twice. */
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,56 +9,49 @@ import type { TrainEvent } from "../../src/train/events.ts";
 import { train } from "../../src/train/trainer.ts";
 import { RuntimeAhead } from "./runtime-ahead.ts";
 
-/** Of some jobs values leave its range: of the training steps `steps`, and of the forward passes `passes`, counted from 1. */
-class NarrowRuntime extends RuntimeAhead {
-	override readonly description: string;
-	readonly wider?: () => Promise<RuntimeAhead>;
-	readonly #steps: readonly number[];
-	readonly #passes: readonly number[];
-	#pass = 0;
-	closed = false;
+interface Narrow {
+	/** Training steps whose values leave the range, and forward passes, counted from 1; steps that leave the wider range as well. */
+	readonly steps?: readonly number[];
+	readonly passes?: readonly number[];
+	readonly wideSteps?: readonly number[];
+}
 
-	constructor(description: string, { steps = [], passes = [] }: Narrow, wider?: () => Promise<RuntimeAhead>) {
+/** Of some jobs values leave its range. */
+class NarrowRuntime extends RuntimeAhead {
+	override readonly description = "narrow";
+	readonly wide = "tf32";
+	readonly #narrow: Narrow;
+	#pass = 0;
+	/** Steps in the order in which they were put there, those in the wider range negative. */
+	readonly order: number[] = [];
+
+	constructor(narrow: Narrow) {
 		super();
-		this.description = description;
-		this.#steps = steps;
-		this.#passes = passes;
-		if (wider) this.wider = wider;
+		this.#narrow = narrow;
 	}
 
 	override async submit(job: Job): Promise<{ ended: Promise<void> }> {
-		const [{ program }] = job.microBatches;
-		if (job.updates.length > 0 && this.#steps.includes(job.step)) {
-			const offset = program.program.shared.get("lossScale")?.offset as number;
-			this.write("shared", offset, Float32Array.of(Number.POSITIVE_INFINITY));
+		const { steps = [], wideSteps = [] } = this.#narrow;
+		if (job.updates.length > 0) {
+			this.order.push(job.wide ? -job.step : job.step);
+			if ((job.wide ? wideSteps : steps).includes(job.step)) {
+				const offset = job.microBatches[0].program.program.shared.get("lossScale")?.offset as number;
+				this.write("shared", offset, Float32Array.of(Number.POSITIVE_INFINITY));
+			}
 		}
 		return await super.submit(job);
 	}
 
-	protected override computed({ updates }: Job, outputs: Float32Array): void {
-		if (updates.length === 0 && this.#passes.includes(++this.#pass)) outputs.fill(Number.NaN);
-	}
-
-	override async close(): Promise<void> {
-		this.closed = true;
-		await super.close();
+	protected override computed({ updates, wide }: Job, outputs: Float32Array): void {
+		if (updates.length === 0 && !wide && this.#narrow.passes?.includes(++this.#pass)) outputs.fill(Number.NaN);
 	}
 }
 
-interface Narrow {
-	readonly steps?: readonly number[];
-	readonly passes?: readonly number[];
-}
-
-const setting = vi.hoisted(() => ({ narrow: {} as Narrow, wide: {} as Narrow, created: [] as unknown[] }));
+const setting = vi.hoisted(() => ({ narrow: {} as Narrow, last: undefined as unknown }));
 vi.mock("../../src/engine/backends/index.ts", () => ({
 	createRuntime: async () => {
-		const create = (name: string, narrow: Narrow, wider?: () => Promise<RuntimeAhead>) => {
-			const runtime = new NarrowRuntime(name, narrow, wider);
-			setting.created.push(runtime);
-			return runtime;
-		};
-		return create("narrow", setting.narrow, async () => create("wide", setting.wide));
+		setting.last = new NarrowRuntime(setting.narrow);
+		return setting.last;
 	},
 }));
 
@@ -74,7 +67,7 @@ afterAll(() => {
 	rmSync(folder, { recursive: true, force: true });
 });
 beforeEach(() => {
-	Object.assign(setting, { narrow: {}, wide: {}, created: [] });
+	setting.narrow = {};
 });
 
 interface Changes {
@@ -82,9 +75,10 @@ interface Changes {
 	readonly resume?: "auto";
 	/** Stop when this step has ended. */
 	readonly stopAt?: number;
+	readonly steps?: number;
 }
 
-async function run(name: string, { ema = 0, resume, stopAt }: Changes = {}) {
+async function run(name: string, { ema = 0, resume, stopAt, steps = 13 }: Changes = {}) {
 	const config = defineConfig({
 		...(resume ? { resume } : {}),
 		backend: "reference",
@@ -94,7 +88,7 @@ async function run(name: string, { ema = 0, resume, stopAt }: Changes = {}) {
 		model: { width: 8, heads: 2, window: 8, dropout: 0.1 },
 		train: {
 			batch: 4,
-			steps: 13,
+			steps,
 			evaluateEvery: 5,
 			saveEvery: 4,
 			evaluateBatches: 3,
@@ -117,7 +111,13 @@ function results(name: string) {
 	const steps = readdirSync(join(folder, name, "checkpoints")).map((entry) => Number(entry.slice("step-".length)));
 	const last = join(folder, name, "checkpoints", `step-${Math.max(...steps)}`);
 	const [model, optimizer] = ["model", "optimizer"].map((file) => readFileSync(join(last, `${file}.safetensors`)));
-	const { seconds: _, costs: __, widened, ...state } = JSON.parse(readFileSync(join(last, "state.json"), "utf8"));
+	const {
+		seconds: _,
+		costs: __,
+		wide,
+		wideUntil,
+		...state
+	} = JSON.parse(readFileSync(join(last, "state.json"), "utf8"));
 	const records = readFileSync(join(folder, name, "metrics.jsonl"), "utf8")
 		.trimEnd()
 		.split("\n");
@@ -125,58 +125,71 @@ function results(name: string) {
 		const { step, loss, gradientNorm, validationLoss } = JSON.parse(line);
 		return { step, loss, gradientNorm, validationLoss };
 	});
-	return { widened, trained: { model, optimizer, state, losses } };
+	return { wide, wideUntil, trained: { model, optimizer, state, losses } };
 }
 
-const runtimes = () => setting.created as NarrowRuntime[];
+/** 1, 2, .. */
+const count = (from: number, to: number) => Array.from({ length: to - from + 1 }, (_, i) => from + i);
+const wide = (steps: readonly number[]) => steps.map((step) => -step);
+const order = () => (setting.last as NarrowRuntime).order;
 
 test.each([
-	["a step with another behind it", { steps: [7] }, 7],
-	["that step and the other", { steps: [7, 8] }, 7],
-	["a step that is awaited before the next begins", { steps: [5] }, 5],
-	["the first step", { steps: [1] }, 1],
-	["the last step", { steps: [13] }, 13],
-	["a forward pass with another behind it", { passes: [2] }, 5],
-	["two forward passes", { passes: [5, 6] }, 10],
-])("%s: the same as if all had been done in the wider range", async (what, narrow, step) => {
+	["a step with another behind it", { steps: [7] }, 7, [...count(1, 8), ...wide(count(7, 13))]],
+	["that step and the other", { steps: [7, 8] }, 7, [...count(1, 8), ...wide(count(7, 13))]],
+	["a step awaited before the next begins", { steps: [5] }, 5, [...count(1, 5), ...wide(count(5, 13))]],
+	["the first step", { steps: [1] }, 1, [1, 2, ...wide(count(1, 13))]],
+	["the last step", { steps: [13] }, 13, [...count(1, 13), -13]],
+	["a forward pass with another behind it", { passes: [2] }, 5, count(1, 13)],
+	["two forward passes", { passes: [5, 6] }, 10, count(1, 13)],
+])("%s: the same as if all had been done in the wider range", async (what, narrow, step, expected) => {
 	for (const ema of [0, 0.5]) {
 		setting.narrow = {};
 		const plain = `plain ${what} ${ema}`;
 		await run(plain, { ema });
-		expect(results(plain).widened).toBeUndefined();
-		Object.assign(setting, { narrow, created: [] });
-		const name = `widened ${what} ${ema}`;
+		expect(results(plain).wide).toBeUndefined();
+		setting.narrow = narrow;
+		const name = `wide ${what} ${ema}`;
 		const { summary, notes } = await run(name, { ema });
-		expect(results(name)).toEqual({ ...results(plain), widened: step });
+		expect(results(name).trained).toEqual(results(plain).trained);
+		expect(order()).toEqual(expected);
+		const passes = "passes" in narrow ? narrow.passes?.length : 0;
+		expect(summary.made).toMatchObject({
+			engine: "narrow",
+			wide: expected.filter((each) => each < 0).length + (passes ?? 0),
+		});
 		expect(notes).toEqual([
-			`step ${step}: values left the range of narrow; done again as wide, which training goes on with`,
-		]);
-		expect(summary.made).toMatchObject({ engine: "wide", widened: step });
-		expect(runtimes().map(({ description, closed }) => [description, closed])).toEqual([
-			["narrow", true],
-			["wide", true],
+			`step ${step}: values left the range of narrow; it was done again in tf32, as will be whatever else leaves it`,
 		]);
 	}
 });
 
-test("a run that is taken up again begins in the range in which it stopped", async () => {
+test("a run that is taken up again is where it stopped: in the wider range for a while", async () => {
 	await run("unbroken");
 	setting.narrow = { steps: [3, 9] };
 	const { summary, notes } = await run("stopped", { stopAt: 6 });
 	expect(summary.ended).toBe("interrupted");
 	expect(notes).toHaveLength(1);
+	expect(results("stopped")).toMatchObject({ wide: 5, wideUntil: 34 }); // 7 was under way
 	const again = await run("stopped", { resume: "auto" });
-	expect(again.notes).toEqual([]); // step 9 would have told of it
+	expect(again.notes).toEqual([]);
+	expect(order()).toEqual(wide(count(8, 13)));
 	const { losses: _, ...trained } = results("unbroken").trained; // stopping made a record of its own
-	expect(results("stopped")).toMatchObject({ trained, widened: 3 });
+	expect(results("stopped")).toMatchObject({ trained, wide: 11 });
+});
+
+test("32 steps later the narrower range is tried again", async () => {
+	await run("plain long", { steps: 70 });
+	setting.narrow = { steps: [3, 36] };
+	await run("long", { steps: 70 });
+	expect(order()).toEqual([...count(1, 4), ...wide(count(3, 34)), 35, 36, ...wide(count(36, 67)), 68, 69, 70]);
+	expect(results("long").trained).toEqual(results("plain long").trained);
 });
 
 test("what no range holds ends the run, its last checkpoint intact", async () => {
-	Object.assign(setting, { narrow: { steps: [10] }, wide: { steps: [10] } });
+	setting.narrow = { steps: [10], wideSteps: [10] };
 	await expect(run("diverging")).rejects.toThrow(
 		/^training diverged at step 10: .* gradient norm NaN; the gradient of/,
 	);
-	const { widened, trained } = results("diverging");
-	expect([widened, trained.state.step]).toEqual([undefined, 8]);
-	expect(runtimes().every(({ closed }) => closed)).toBe(true);
+	const { wide: none, trained } = results("diverging");
+	expect([none, trained.state.step]).toEqual([undefined, 8]);
 });

@@ -5,7 +5,7 @@ import { Driver, driverPrototypes, openDevice } from "./driver.ts";
 import { type Libraries, openLibraries } from "./foreign.ts";
 import { lower } from "./lower.ts";
 import { nvrtcPrototypes } from "./nvrtc.ts";
-import { type CudaOptions, CudaRuntime } from "./runtime.ts";
+import { CudaRuntime } from "./runtime.ts";
 
 let opening: Promise<Libraries> | undefined;
 
@@ -27,15 +27,6 @@ async function look(): Promise<string | undefined> {
 	}
 }
 
-async function open(options: Pick<CudaOptions, "precision" | "wider">): Promise<CudaRuntime> {
-	return new CudaRuntime({
-		...options,
-		libraries: await openOnce(),
-		lower,
-		check: process.env.RIVULET_CUDA_CHECK === "1",
-	});
-}
-
 export const cudaBackend: Backend = {
 	name: "cuda",
 	async unavailable() {
@@ -43,8 +34,9 @@ export const cudaBackend: Backend = {
 		return await looking;
 	},
 	async create({ precision = "tf32" }: RuntimeOptions) {
-		if (precision !== "auto") return await open({ precision });
-		return await open({ precision: "fp16", wider: () => open({ precision: "tf32" }) });
+		const modes = precision === "auto" ? ({ precision: "fp16", wide: "tf32" } as const) : { precision };
+		const check = process.env.RIVULET_CUDA_CHECK === "1";
+		return new CudaRuntime({ ...modes, libraries: await openOnce(), lower, check });
 	},
 };
 

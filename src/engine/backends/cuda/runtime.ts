@@ -7,24 +7,20 @@ import type { Space } from "../../op.ts";
 import type { Job, MicroBatch, Program, ProgramHandle } from "../../program.ts";
 import type { Branches } from "./branches.ts";
 import { type CaptureReport, GraphCache } from "./capture.ts";
-import { Products } from "./cublaslt.ts";
 import { cuda, type Device, Driver, openDevice } from "./driver.ts";
 import type { Libraries } from "./foreign.ts";
 import { castLaunch, scaleOfLoss, unscaleLaunch } from "./half-precision.ts";
-import { Kernels } from "./kernels.ts";
-import { Launcher } from "./launcher.ts";
-import type { Command, Launch, Lowered, Target } from "./lower-types.ts";
+import type { Command } from "./lower-types.ts";
 import { DeviceMemory, type Frame, type Region } from "./memory.ts";
+import { type Form, type Ground, Mode } from "./mode.ts";
 import { moduleFolder } from "./module-cache.ts";
-import { nvrtcVersion } from "./nvrtc.ts";
-import { Choices } from "./tune.ts";
 
 export interface CudaOptions {
 	readonly libraries: Libraries;
-	readonly lower: (program: Program, target: Target) => Lowered;
+	readonly lower: Ground["lower"];
 	readonly precision: Precision;
-	/** What to go on with where values leave the range of `precision`. */
-	readonly wider?: () => Promise<Runtime>;
+	/** Of jobs that ask to be wide; default the same. */
+	readonly wide?: Precision;
 	/** Run one command at a time, wait for each and name the one that fails. Slow. */
 	readonly check?: boolean;
 	/** Folder of compiled kernels, and of their sources; for tests. */
@@ -35,10 +31,7 @@ export interface CudaOptions {
 /** A loaded program. */
 interface Loaded {
 	readonly program: Program;
-	readonly lowered: Lowered;
 	readonly constants: Frame["constants"];
-	/** Its kernels are compiled. */
-	prepared: boolean;
 }
 
 /** Jobs that may be under way at once: the device goes from one to the next without waiting for the host. */
@@ -56,6 +49,7 @@ interface Place {
 const mirroredOutputs = 1 << 18;
 
 interface Issue {
+	readonly mode: Mode;
 	/** Must the weights be cast? */
 	readonly cast: boolean;
 	/** Are the gradients those of a scaled loss? */
@@ -74,15 +68,15 @@ export class CudaRuntime implements Runtime {
 	readonly mostSlices = 1;
 	readonly device: Device;
 	readonly precision: Precision;
-	readonly wider?: () => Promise<Runtime>;
+	readonly wide?: Precision;
 	readonly #driver: Driver;
-	readonly #lower: CudaOptions["lower"];
 	readonly #check: boolean;
 	readonly #stream: bigint;
 	readonly #memory: DeviceMemory;
-	readonly #kernels: Kernels;
-	readonly #products: Products;
-	readonly #launcher: Launcher;
+	readonly #ground: Ground;
+	readonly #mode: Mode;
+	/** Of wide jobs, once there was one. */
+	#wideMode: Mode | undefined;
 	readonly #graphs: GraphCache;
 	readonly #programs = new Map<number, Loaded>();
 	readonly #places: readonly Place[];
@@ -97,28 +91,20 @@ export class CudaRuntime implements Runtime {
 	#halfFresh = false;
 
 	constructor(options: CudaOptions) {
-		const { libraries, lower, precision, wider, check = false, cache = moduleFolder(), sources } = options;
+		const { libraries, lower, precision, wide, check = false, cache = moduleFolder(), sources } = options;
 		this.#driver = new Driver(libraries);
-		this.#lower = lower;
 		this.#check = check;
 		this.precision = precision;
 		this.device = openDevice(this.#driver);
-		if (wider) this.wider = wider;
-		this.description = `cuda, ${this.device.name}, ${precision}${wider ? " (auto)" : ""}${check ? ", checked" : ""}`;
+		if (wide) this.wide = wide;
+		this.description = `cuda, ${this.device.name}, ${precision}${wide ? ` (auto)` : ""}${check ? ", checked" : ""}`;
 		const newEvent = () => this.#driver.make("cuEventCreate", "event", cuda.eventDisableTiming);
 		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
 		this.#places = Array.from({ length: mostJobs }, () => ({ done: newEvent(), outputs: undefined, fresh: 0 }));
 		this.#memory = new DeviceMemory(this.#driver, this.#stream, newEvent);
-		const compiler = { ...this.device, version: nvrtcVersion(libraries) };
-		// common.cuh has the halves of either format; without this they are bf16.
-		const defines: Record<string, number> = precision === "fp16" ? { FP16: 1 } : {};
-		this.#kernels = new Kernels(this.#driver, compiler, cache, sources, defines);
-		const { name, driverVersion } = this.device;
-		const version = Number(libraries.cublasLt.cublasLtGetVersion());
-		const choices = new Choices(cache, { name, driverVersion, version, precision });
-		this.#products = new Products(this.#driver, precision, choices);
-		const parts = { memory: this.#memory, kernels: this.#kernels, products: this.#products };
-		this.#launcher = new Launcher(this.#driver, parts, this.#stream, check);
+		const own = { driver: this.#driver, device: this.device, memory: this.#memory, stream: this.#stream };
+		this.#ground = { ...own, lower, cache, sources, check };
+		this.#mode = new Mode(precision, this.#ground);
 		this.#graphs = new GraphCache(this.#driver, this.#stream);
 		this.#memory.reserve("job", 4);
 	}
@@ -139,7 +125,9 @@ export class CudaRuntime implements Runtime {
 
 	/** Files of kernels that had to be compiled, and how long that took. */
 	get compiled(): { readonly files: number; readonly milliseconds: number } {
-		return this.#kernels.compiled;
+		const { files, milliseconds } = this.#mode.kernels.compiled;
+		const more = this.#wideMode?.kernels.compiled ?? { files: 0, milliseconds: 0 };
+		return { files: files + more.files, milliseconds: milliseconds + more.milliseconds };
 	}
 
 	reserve(space: Space, words: number): void {
@@ -165,11 +153,10 @@ export class CudaRuntime implements Runtime {
 	}
 
 	load(program: Program): ProgramHandle {
-		const { multiprocessors, sharedMemory } = this.device;
-		const lowered = this.#lower(program, { precision: this.precision, multiprocessors, sharedMemory });
-		const id = this.#nextId++;
-		this.#programs.set(id, { program, lowered, constants: this.#constants(program.constants), prepared: false });
-		return { id, program };
+		const handle = { id: this.#nextId++, program };
+		this.#mode.form(handle);
+		this.#programs.set(handle.id, { program, constants: this.#constants(program.constants) });
+		return handle;
 	}
 
 	forget({ id }: ProgramHandle): void {
@@ -178,6 +165,7 @@ export class CudaRuntime implements Runtime {
 		this.#memory.synchronize("constants");
 		if (loaded.constants.address) this.#driver.call("cuMemFree", "constants", loaded.constants.address);
 		this.#programs.delete(id);
+		for (const mode of this.#modes) mode.forget(id);
 	}
 
 	async run(job: Job): Promise<void> {
@@ -190,11 +178,8 @@ export class CudaRuntime implements Runtime {
 	async submit(job: Job): Promise<{ readonly ended: Promise<void> }> {
 		this.#begin(mostJobs);
 		try {
-			const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
-			if (programs.some(({ prepared }) => !prepared)) {
-				await this.#kernels.prepare(this.#launches(programs));
-				for (const program of programs) program.prepared = true;
-			}
+			const forms = this.#formsOf(job);
+			if (forms.some(({ prepared }) => !prepared)) await this.#modeOf(job).prepare(forms);
 			const place = this.#start(job);
 			return { ended: this.#finished(place).finally(() => this.#running--) };
 		} catch (error) {
@@ -302,8 +287,7 @@ export class CudaRuntime implements Runtime {
 			if (outputs) driver.function("cuMemFreeHost")(outputs.address);
 			driver.function("cuEventDestroy")(done);
 		}
-		this.#products.close(free);
-		this.#kernels.close();
+		for (const mode of this.#modes) mode.close(free);
 		this.#memory.close();
 		driver.function("cuStreamDestroy")(this.#stream);
 		// The device number; there is only the first.
@@ -319,17 +303,16 @@ export class CudaRuntime implements Runtime {
 
 	/** Put a job on the stream, what the host wrote before it, and after it the copy of its outputs and the event of its end. */
 	#start(job: Job, graphs = this.#graphs, after?: (command?: Command) => void, times = 1): Place {
-		const programs = [...job.microBatches, ...job.updates].map(({ program }) => this.#loaded(program));
+		const mode = this.#modeOf(job);
+		const forms = this.#formsOf(job);
 		if (job.microBatches.length > 0) this.#memory.reserve("slices", job.slices * job.gradientWords);
-		for (const { program, lowered } of programs) {
-			this.#memory.reserve("arena", program.arenaWords);
-			this.#memory.reserve("scratch", lowered.scratchWords);
-		}
+		for (const { program } of programsOf(job)) this.#memory.reserve("arena", this.#loaded(program).program.arenaWords);
+		for (const { lowered } of forms) this.#memory.reserve("scratch", lowered.scratchWords);
 		const place = this.#places[this.#jobs++ % mostJobs];
 		if (this.#ended === place) this.#ended = undefined;
 		place.fresh = this.#mirrorOutputs(job, place);
-		const lossScale = this.#lossScale(job);
-		const cast = this.#mustCast(job, programs);
+		const lossScale = mode.precision === "fp16" ? this.#lossScale(job) : null;
+		const cast = this.#mustCast(job, forms);
 		const factor = lossScale === null ? 1 : scaleOfLoss(this.#memory.written("shared", lossScale));
 		const state = Int32Array.of(
 			Number(BigInt.asIntN(32, job.seed)),
@@ -341,7 +324,7 @@ export class CudaRuntime implements Runtime {
 		this.#memory.send();
 		if (lossScale !== null) this.#scaleLoss(lossScale, factor);
 		const issue = (branches?: Branches) =>
-			this.#issue(job, { cast, unscale: lossScale !== null, after, branches, times });
+			this.#issue(job, { mode, cast, unscale: lossScale !== null, after, branches, times });
 		if (this.#check) issue();
 		else graphs.run(keyOf(job, cast), this.#memory.generation, issue);
 		if (place.fresh > 0 && place.outputs) {
@@ -353,13 +336,14 @@ export class CudaRuntime implements Runtime {
 	}
 
 	/** The commands of a job, one by one; `after` is told of each, and once before the first. Captured, they are in `branches`. */
-	#issue(job: Job, { cast, unscale, after, branches, times = 1 }: Issue): void {
+	#issue(job: Job, { mode, cast, unscale, after, branches, times = 1 }: Issue): void {
 		const issue = (command: Command, frame: Frame, early = false) => {
-			for (let i = 0; i < times; i++) this.#launcher.issue(command, frame, early);
+			for (let i = 0; i < times; i++) mode.launcher.issue(command, frame, early);
 			after?.(command);
 		};
 		const issueProgram = (handle: ProgramHandle, bases: Frame["bases"], firstSequence: number) => {
-			const { lowered, constants } = this.#loaded(handle);
+			const { constants } = this.#loaded(handle);
+			const { lowered } = mode.form(handle);
 			const frame = { constants, bases, firstSequence };
 			const put = (i: number, after: readonly number[] = []) =>
 				issue(lowered.commands[i], frame, this.#mayBeEarly(after.map((each) => lowered.commands[each])));
@@ -407,17 +391,25 @@ export class CudaRuntime implements Runtime {
 		return loaded;
 	}
 
-	*#launches(loaded: readonly Loaded[]): Generator<Pick<Launch, "file" | "defines" | "label">> {
-		if (loaded.some(({ lowered }) => lowered.half) || this.precision === "fp16") yield castLaunch(0, 1);
-		for (const { lowered } of new Set(loaded)) {
-			for (const command of lowered.commands) if (command.kind === "kernel") yield command;
-		}
+	get #modes(): Mode[] {
+		return this.#wideMode ? [this.#mode, this.#wideMode] : [this.#mode];
+	}
+
+	#modeOf({ wide }: Job): Mode {
+		if (!wide || !this.wide) return this.#mode;
+		this.#wideMode ??= new Mode(this.wide, this.#ground);
+		return this.#wideMode;
+	}
+
+	#formsOf(job: Job): Form[] {
+		for (const { program } of programsOf(job)) this.#loaded(program);
+		return programsOf(job).map(({ program }) => this.#modeOf(job).form(program));
 	}
 
 	/** Must the weights be cast before this job? */
-	#mustCast(job: Job, programs: readonly Loaded[]): boolean {
+	#mustCast(job: Job, forms: readonly Form[]): boolean {
 		if (job.weightsChanged) this.#halfFresh = false;
-		if (!programs.some(({ lowered }) => lowered.half)) return false;
+		if (!forms.some(({ lowered }) => lowered.half)) return false;
 		const words = this.#memory.words("parameters");
 		if (this.#memory.words("half") < words / 2) this.#halfFresh = false;
 		this.#memory.reserve("half", Math.ceil(words / 2));
@@ -433,7 +425,7 @@ export class CudaRuntime implements Runtime {
 	 * those: nobody else ever sees them scaled.
 	 */
 	#lossScale({ microBatches, gradientWords }: Job): number | null {
-		if (this.precision !== "fp16" || gradientWords === 0) return null;
+		if (gradientWords === 0) return null;
 		const offsetOf = (handle: ProgramHandle) => this.#loaded(handle).program.shared.get("lossScale")?.offset ?? null;
 		const [offset = null, ...others] = new Set(microBatches.map(({ program }) => offsetOf(program)));
 		if (others.length > 0) throw new Error("[cuda] expected micro-batches with the same scale of the loss");
@@ -476,8 +468,12 @@ export class CudaRuntime implements Runtime {
 	/** Time products of 4096 x 4096 and copies of 256 MiB by events, the best of several; on memory of its own. */
 	async #measure(seconds: number, half = false): Promise<{ gflops: number; copy: number }> {
 		const { measureRates } = await import("./measure.ts");
-		return measureRates(this.#driver, this.#products, this.#stream, { seconds, half });
+		return measureRates(this.#driver, this.#mode.products, this.#stream, { seconds, half });
 	}
+}
+
+function programsOf({ microBatches, updates }: Job): { readonly program: ProgramHandle }[] {
+	return [...microBatches, ...updates];
 }
 
 /** The bits of a number in fp32. */
@@ -500,8 +496,8 @@ function basesOf({ slice, inputsOffset, outputsOffset }: MicroBatch, { gradientW
 }
 
 /** Everything that is baked into the commands of a job. */
-function keyOf({ microBatches, updates, slices, gradientWords }: Job, cast: boolean): string {
-	const parts: unknown[] = [cast, slices, gradientWords];
+function keyOf({ microBatches, updates, slices, gradientWords, wide = false }: Job, cast: boolean): string {
+	const parts: unknown[] = [wide, cast, slices, gradientWords];
 	for (const { program, slice, inputsOffset, outputsOffset, firstSequence } of microBatches) {
 		parts.push([program.id, slice, inputsOffset, outputsOffset, firstSequence]);
 	}

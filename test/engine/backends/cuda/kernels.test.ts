@@ -3,10 +3,13 @@ import { readdirSync, readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { afterAll, describe, expect, test } from "vitest";
 import { ReferenceRuntime } from "../../../../src/engine/backends/reference.ts";
-import { opNamed, ops } from "../../../../src/engine/ops/index.ts";
+import { Graph } from "../../../../src/engine/graph.ts";
+import { copy, opNamed, ops } from "../../../../src/engine/ops/index.ts";
+import { plan } from "../../../../src/engine/plan.ts";
 import { checkGoldenCase, goldenCases } from "../../../../src/train/golden.ts";
 import { compare } from "../../conform.ts";
 import { compilerHere, emulatedRuntime } from "./emulator/device.ts";
+import { runProgram } from "./run-program.ts";
 
 const golden = fileURLToPath(new URL("../../../fixtures/golden", import.meta.url));
 
@@ -29,6 +32,24 @@ describe.skipIf(!compilerHere)("emulated kernels (skipped where there is no g++)
 		for (const one of op.cases) {
 			await compare(runtime, exact, op, one);
 			await compare(runtime, exact, op, one, { aligned: true });
+		}
+	});
+
+	test.each(["gelu", "relu"])("%s lets a NaN through, alone and behind a product", async (name) => {
+		const activation = name === "gelu" ? 1 : 2;
+		for (const precision of ["fp32", "fp16"] as const) {
+			const g = new Graph();
+			const [a, w] = [copy(g, g.input("a", [16, 16], "f32")), copy(g, g.input("w", [16, 16], "f32"))];
+			const attributes = { transposeA: 0, transposeB: 1, batch: 1, accumulate: 0, activation, p: 0 };
+			const place = { dropoutId: 0, rowsPerSequence: 1, sequences: 1 };
+			const behind = g.apply(opNamed("matmul"), [a, w, null, null, null], { ...attributes, ...place })[0];
+			const alone = g.apply(opNamed(name), [a], {})[0];
+			const outputs = new Map(Object.entries({ behind, alone }).map(([of, y]) => [of, copy(g, y)]));
+			const program = plan(g, { kind: "body", layout: { parameter: () => 0, shared: () => 0 }, outputs });
+			const emulated = emulatedRuntime({ precision });
+			const found = await runProgram(emulated, program, { mean: Number.NaN, deviation: 1 });
+			for (const [of, values] of found) expect(values.every(Number.isNaN), `${of}, ${precision}`).toBe(true);
+			await emulated.close();
 		}
 	});
 

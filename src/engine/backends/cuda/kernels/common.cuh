@@ -165,7 +165,7 @@ __device__ __forceinline__ float activated(int activation, float x, float other)
 {
     switch (activation) {
         case 1: return gelu(x);
-        case 2: return x > 0 ? x : 0;
+        case 2: return x < 0 ? 0 : x;  // a NaN comes through, as everywhere
         case 3: return x * geluSlope(other);
         case 4: return other > 0 ? x : 0;
         case 5: return x * other;

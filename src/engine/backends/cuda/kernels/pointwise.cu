@@ -10,7 +10,7 @@ __device__ __forceinline__ float apply(int op, float a, float b, float s, float 
 {
     switch (op) {
         case GELU: return gelu(a);
-        case RELU: return a > 0 ? a : 0;
+        case RELU: return a < 0 ? 0 : a;
         case GELU_GRAD: return b * geluSlope(a);
         case RELU_GRAD: return a > 0 ? b : 0;
         case ADD: return a + b;
