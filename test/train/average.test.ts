@@ -1,34 +1,19 @@
 /** A moving average of the weights: what it is, that it is what a run evaluates and saves, and that the weights go on beside it. */
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { readSafetensors } from "../../src/base/safetensors-file.ts";
 import { ReferenceRuntime } from "../../src/engine/backends/reference.ts";
 import { createModel } from "../../src/models/index.ts";
-import { defineConfig } from "../../src/train/config-resolve.ts";
 import { Learner } from "../../src/train/learner.ts";
 import { learnerOptions, modelConfig, openSubject } from "../../src/train/prepare.ts";
 import { train } from "../../src/train/trainer.ts";
+import { textFolder } from "./text-folder.ts";
 
-let folder = "";
-beforeAll(() => {
-	folder = mkdtempSync(join(tmpdir(), "rivulet-average-"));
-	process.env.RIVULET_CACHE = join(folder, "cache");
-	const lines = Array.from({ length: 200 }, (_, i) => `${i}: the fox and ${i % 7} hens\n`);
-	writeFileSync(join(folder, "text.txt"), lines.join(""));
-});
-afterAll(() => {
-	delete process.env.RIVULET_CACHE;
-	rmSync(folder, { recursive: true, force: true });
-});
+const folder = textFolder("average");
 
 function configOf(name: string, ema: number, steps: number) {
-	return defineConfig({
-		backend: "reference",
-		run: join(folder, name),
-		data: { path: join(folder, "text.txt"), length: 16 },
-		model: { width: 8, heads: 2, window: 8 },
+	return folder.config(name, {
 		train: { batch: 4, steps, evaluateEvery: 5, saveEvery: 5, evaluateBatches: 2, learningRate: 1e-2, ema },
 	});
 }
@@ -68,7 +53,7 @@ test("a run trains as without it, and evaluates and saves the average", async ()
 	await train(configOf("plain", 0, 20));
 	const summary = await train(configOf("averaged", 0.8, 20));
 	const file = (run: string, name: string) =>
-		readSafetensors(join(folder, run, "checkpoints", "step-20", `${name}.safetensors`));
+		readSafetensors(join(folder.path, run, "checkpoints", "step-20", `${name}.safetensors`));
 	const [plain, model, optimizer] = await Promise.all([
 		file("plain", "model"),
 		file("averaged", "model"),
@@ -80,7 +65,7 @@ test("a run trains as without it, and evaluates and saves the average", async ()
 	}
 	const lastOf = (run: string) =>
 		JSON.parse(
-			readFileSync(join(folder, run, "metrics.jsonl"), "utf8")
+			readFileSync(join(folder.path, run, "metrics.jsonl"), "utf8")
 				.trimEnd()
 				.split("\n")
 				.at(-1) as string,

@@ -1,13 +1,12 @@
 /** Training with one step ahead of the one that is awaited comes to the same as training step by step. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { expect, test, vi } from "vitest";
 import { ReferenceRuntime } from "../../src/engine/backends/reference.ts";
-import { defineConfig } from "../../src/train/config-resolve.ts";
 import type { TrainEvent } from "../../src/train/events.ts";
 import { train } from "../../src/train/trainer.ts";
 import { RuntimeAhead } from "./runtime-ahead.ts";
+import { textFolder } from "./text-folder.ts";
 
 const created = vi.hoisted(() => ({ ahead: true, last: undefined as unknown }));
 vi.mock("../../src/engine/backends/index.ts", () => ({
@@ -17,29 +16,14 @@ vi.mock("../../src/engine/backends/index.ts", () => ({
 	},
 }));
 
-let folder = "";
-beforeAll(() => {
-	folder = mkdtempSync(join(tmpdir(), "rivulet-ahead-"));
-	process.env.RIVULET_CACHE = join(folder, "cache");
-	writeFileSync(
-		join(folder, "text.txt"),
-		Array.from({ length: 200 }, (_, i) => `${i}: the fox and ${i % 7} hens\n`).join(""),
-	);
-});
-afterAll(() => {
-	delete process.env.RIVULET_CACHE;
-	rmSync(folder, { recursive: true, force: true });
-});
+const folder = textFolder("ahead");
 
 async function run(name: string, ahead: boolean, options: Parameters<typeof train>[1] = {}, resume?: "auto") {
 	created.ahead = ahead;
-	const config = defineConfig({
+	const config = folder.config(name, {
 		...(resume ? { resume } : {}),
-		backend: "reference",
 		seed: 3,
-		run: join(folder, name),
-		data: { path: join(folder, "text.txt"), length: 16 },
-		model: { width: 8, heads: 2, window: 8, dropout: 0.1 },
+		model: { dropout: 0.1 },
 		train: { batch: 4, steps: 13, evaluateEvery: 5, saveEvery: 4, evaluateBatches: 2, schedule: "cosine", warmup: 2 },
 	});
 	return await train(config, options);
@@ -47,12 +31,12 @@ async function run(name: string, ahead: boolean, options: Parameters<typeof trai
 
 /** Weights and moments of the last checkpoint, and the metrics less what the clock says. */
 function results(name: string) {
-	const checkpoints = join(folder, name, "checkpoints");
+	const checkpoints = join(folder.path, name, "checkpoints");
 	const last = `step-${Math.max(...readdirSync(checkpoints).map((entry) => Number(entry.slice("step-".length))))}`;
 	const files = ["model.safetensors", "optimizer.safetensors"].map((file) =>
 		readFileSync(join(checkpoints, last, file)),
 	);
-	const metrics = readFileSync(join(folder, name, "metrics.jsonl"), "utf8")
+	const metrics = readFileSync(join(folder.path, name, "metrics.jsonl"), "utf8")
 		.trimEnd()
 		.split("\n");
 	const clock = /second|seconds/i;

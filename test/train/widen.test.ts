@@ -1,13 +1,12 @@
 /** A result that leaves the range of a runtime's numbers: computed again in its wider range, and nothing is lost or done twice. */
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { beforeEach, expect, test, vi } from "vitest";
 import type { Job } from "../../src/engine/program.ts";
-import { defineConfig } from "../../src/train/config-resolve.ts";
 import type { TrainEvent } from "../../src/train/events.ts";
 import { train } from "../../src/train/trainer.ts";
 import { RuntimeAhead } from "./runtime-ahead.ts";
+import { textFolder } from "./text-folder.ts";
 
 interface Narrow {
 	/** Training steps whose values leave the range, and forward passes, counted from 1; steps that leave the wider range as well. */
@@ -55,17 +54,7 @@ vi.mock("../../src/engine/backends/index.ts", () => ({
 	},
 }));
 
-let folder = "";
-beforeAll(() => {
-	folder = mkdtempSync(join(tmpdir(), "rivulet-widen-"));
-	process.env.RIVULET_CACHE = join(folder, "cache");
-	const lines = Array.from({ length: 200 }, (_, i) => `${i}: the fox and ${i % 7} hens\n`);
-	writeFileSync(join(folder, "text.txt"), lines.join(""));
-});
-afterAll(() => {
-	delete process.env.RIVULET_CACHE;
-	rmSync(folder, { recursive: true, force: true });
-});
+const folder = textFolder("widen");
 beforeEach(() => {
 	setting.narrow = {};
 });
@@ -78,24 +67,14 @@ interface Changes {
 	readonly steps?: number;
 }
 
+const schedule = { schedule: "cosine", warmup: 2 } as const;
+
 async function run(name: string, { ema = 0, resume, stopAt, steps = 13 }: Changes = {}) {
-	const config = defineConfig({
+	const config = folder.config(name, {
 		...(resume ? { resume } : {}),
-		backend: "reference",
 		seed: 3,
-		run: join(folder, name),
-		data: { path: join(folder, "text.txt"), length: 16 },
-		model: { width: 8, heads: 2, window: 8, dropout: 0.1 },
-		train: {
-			batch: 4,
-			steps,
-			evaluateEvery: 5,
-			saveEvery: 4,
-			evaluateBatches: 3,
-			schedule: "cosine",
-			warmup: 2,
-			ema,
-		},
+		model: { dropout: 0.1 },
+		train: { ...schedule, batch: 4, steps, evaluateEvery: 5, saveEvery: 4, evaluateBatches: 3, ema },
 	});
 	const notes: string[] = [];
 	const controller = new AbortController();
@@ -108,8 +87,8 @@ async function run(name: string, { ema = 0, resume, stopAt, steps = 13 }: Change
 
 /** Weights and moments of the last checkpoint, its state less the clock, and the losses of all records. */
 function results(name: string) {
-	const steps = readdirSync(join(folder, name, "checkpoints")).map((entry) => Number(entry.slice("step-".length)));
-	const last = join(folder, name, "checkpoints", `step-${Math.max(...steps)}`);
+	const steps = readdirSync(join(folder.path, name, "checkpoints")).map((entry) => Number(entry.slice("step-".length)));
+	const last = join(folder.path, name, "checkpoints", `step-${Math.max(...steps)}`);
 	const [model, optimizer] = ["model", "optimizer"].map((file) => readFileSync(join(last, `${file}.safetensors`)));
 	const {
 		seconds: _,
@@ -118,7 +97,7 @@ function results(name: string) {
 		wideUntil,
 		...state
 	} = JSON.parse(readFileSync(join(last, "state.json"), "utf8"));
-	const records = readFileSync(join(folder, name, "metrics.jsonl"), "utf8")
+	const records = readFileSync(join(folder.path, name, "metrics.jsonl"), "utf8")
 		.trimEnd()
 		.split("\n");
 	const losses = records.map((line) => {
