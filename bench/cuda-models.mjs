@@ -89,10 +89,10 @@ export async function checkRange(fail) {
 		const { losses } = await learner.evaluate(batch, { losses: true });
 		weights[precision] = learner.model.parameters.map((each) => learner.session.readParameter(each.name));
 		console.log(
-			`${precision}: losses ${steps.map((loss) => loss.toFixed(4)).join(", ")}; ${learner.wide} in the wider range`,
+			`${precision}: losses ${steps.map((loss) => loss.toFixed(4)).join(", ")}; ${learner.doneWide} in the wider range`,
 		);
 		if (![...steps, ...losses].every(Number.isFinite)) fail(`${precision}: a loss that is not finite`);
-		if (learner.wide !== (precision === "auto" ? 5 : 0))
+		if (learner.doneWide !== (precision === "auto" ? 5 : 0))
 			fail(`${precision}: expected all of auto in the wider range, and no other`);
 		await learner.session.close();
 	}

@@ -134,7 +134,7 @@ function join(graph: Graph, tensor: Tensor, list: Piece[]): Tensor {
 function total(graph: Graph, terms: readonly Tensor[]): Tensor {
 	const [rows, cols] = terms[0].shape;
 	if (rows * cols === 1 && terms.length > 2) return sum(graph, concatRows(graph, [...terms]));
-	return terms.reduce((sum, term) => add(graph, sum, term));
+	return terms.reduce((before, term) => add(graph, before, term));
 }
 
 /** Partition pieces into layers of pairwise disjoint ranges; equal ranges are kept together. */
@@ -170,10 +170,10 @@ function lay(graph: Graph, tensor: Tensor, axis: Axis, layer: Piece[], base: Ten
 	for (let i = 0; i < layer.length; ) {
 		const { start, end } = layer[i];
 		gap(start);
-		let sum = layer[i++].gradient;
-		while (i < layer.length && layer[i].start === start) sum = add(graph, sum, layer[i++].gradient);
-		if (base) sum = add(graph, slice(graph, base, axis, start, end), sum);
-		parts.push(sum);
+		let part = layer[i++].gradient;
+		while (i < layer.length && layer[i].start === start) part = add(graph, part, layer[i++].gradient);
+		if (base) part = add(graph, slice(graph, base, axis, start, end), part);
+		parts.push(part);
 		position = end;
 	}
 	gap(size);

@@ -30,7 +30,7 @@ const stateSchema = z.strictObject({
 	noise: z.int().min(0).nullable(),
 	/** Steps up to this one are done in the wider range of numbers, and how much has been so far (learner.ts). */
 	wideUntil: z.int().min(0).optional(),
-	wide: z.int().min(0).optional(),
+	doneWide: z.int().min(0).optional(),
 	/** What the run has cost so far (account.ts). */
 	costs: z.strictObject({ paperFlops: total, wallSeconds: total, runtimeBytes: total, processBytes: total }).optional(),
 });

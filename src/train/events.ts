@@ -92,5 +92,5 @@ export interface TrainMade extends Made {
 	/** What it ran on, in words: "cuda, NVIDIA H100 80GB HBM3, tf32". */
 	readonly engine: string;
 	/** Steps and forward passes that were done in a wider precision, since values left the range of the one it has; absent where none were. */
-	readonly wide?: number;
+	readonly doneWide?: number;
 }

@@ -87,7 +87,7 @@ export class Learner {
 	/** Steps up to this one are done in the wider range at once: where one left the narrower, those behind it may. */
 	wideUntil = 0;
 	/** Steps and forward passes that have been done in the wider range. */
-	wide = 0;
+	doneWide = 0;
 	/** Slices a batch is cut into: as asked, at most as many as the runtime wants. */
 	readonly #slices: number;
 	readonly #segments = new Map<string, number>();
@@ -299,7 +299,7 @@ export class Learner {
 		prepare = () => {},
 	): Promise<Begun> {
 		const put = async (inWide: boolean) => {
-			if (inWide) this.wide++;
+			if (inWide) this.doneWide++;
 			const beginning = begin(inWide);
 			this.#beginning = beginning.catch(() => {}); // whoever awaits it hears of it
 			return await beginning;

@@ -6,7 +6,7 @@ import { made } from "../base/made.ts";
 import { createRuntime } from "../engine/backends/index.ts";
 import { createModel, describeModel } from "../models/index.ts";
 import { parameterCount } from "../nn/parameters.ts";
-import { Account, type Costs } from "./account.ts";
+import { Account } from "./account.ts";
 import { fractionDone, type Spent, secondsLeft, spentBudget } from "./budget.ts";
 import type { Checkpoint, TrainState } from "./checkpoint.ts";
 import type { Config } from "./config.ts";
@@ -115,7 +115,7 @@ class Trainer {
 		this.#emit = options.onEvent ?? (() => {});
 		this.#schedule = new Schedule(config.train);
 		this.#curriculum = this.#newCurriculum();
-		this.#account = this.#newAccount();
+		this.#account = new Account(learner.model.config, learner.session.runtime);
 	}
 
 	/** Take up a checkpoint, or begin. */
@@ -124,12 +124,13 @@ class Trainer {
 			await this.#learner.initialize(this.#config.seed);
 			return;
 		}
-		const { wideUntil = 0, wide = 0 } = checkpoint.state;
-		Object.assign(this.#learner, { wideUntil, wide });
-		this.#toldOfRange = wide > 0;
+		const { wideUntil = 0, doneWide = 0 } = checkpoint.state;
+		this.#learner.wideUntil = wideUntil;
+		this.#learner.doneWide = doneWide;
+		this.#toldOfRange = doneWide > 0;
 		restoreWeights(this.#learner, checkpoint, this.#run.path);
 		const { step, tokens, flops, seconds, schedule, noise, best, costs, evaluationDue = false } = checkpoint.state;
-		this.#account = this.#newAccount(costs);
+		this.#account = new Account(this.#learner.model.config, this.#learner.session.runtime, costs);
 		this.#spent = this.#begun = { steps: step, tokens, flops, seconds };
 		this.#schedule = new Schedule(this.#config.train, schedule);
 		this.#curriculum = this.#newCurriculum(noise ?? undefined);
@@ -253,7 +254,7 @@ class Trainer {
 	}
 
 	#tellOfRange(step: number): void {
-		if (this.#toldOfRange || this.#learner.wide === 0) return;
+		if (this.#toldOfRange || this.#learner.doneWide === 0) return;
 		this.#toldOfRange = true;
 		const { description, wide } = this.#learner.session.runtime;
 		const text = `step ${step}: values left the range of ${description}; it was done again in ${wide}, as will be whatever else leaves it`;
@@ -261,9 +262,9 @@ class Trainer {
 	}
 
 	/** For the checkpoint: nothing where nothing has left the range. */
-	get #inWide(): Pick<TrainState, "wideUntil" | "wide"> {
-		const { wideUntil, wide } = this.#learner;
-		return wide === 0 ? {} : { wideUntil, wide };
+	get #inWide(): Pick<TrainState, "wideUntil" | "doneWide"> {
+		const { wideUntil, doneWide } = this.#learner;
+		return doneWide === 0 ? {} : { wideUntil, doneWide };
 	}
 
 	/** The batch of a step, made during the step before where the noise is still the same. */
@@ -417,18 +418,13 @@ class Trainer {
 			made: {
 				...made(),
 				engine: this.#learner.session.runtime.description,
-				...(this.#learner.wide > 0 ? { wide: this.#learner.wide } : {}),
+				...(this.#learner.doneWide > 0 ? { doneWide: this.#learner.doneWide } : {}),
 			},
 		};
 	}
 
 	get #floor(): { floor?: number } {
 		return this.#subject.floor === null ? {} : { floor: this.#subject.floor };
-	}
-
-	#newAccount(costs?: Costs): Account {
-		const memory = () => this.#learner.session.runtime.memory();
-		return new Account(this.#learner.model.config, { memory }, costs);
 	}
 
 	#newCurriculum(noise?: number): Curriculum {

@@ -93,7 +93,7 @@ function results(name: string) {
 	const {
 		seconds: _,
 		costs: __,
-		wide,
+		doneWide,
 		wideUntil,
 		...state
 	} = JSON.parse(readFileSync(join(last, "state.json"), "utf8"));
@@ -104,7 +104,7 @@ function results(name: string) {
 		const { step, loss, gradientNorm, validationLoss } = JSON.parse(line);
 		return { step, loss, gradientNorm, validationLoss };
 	});
-	return { wide, wideUntil, trained: { model, optimizer, state, losses } };
+	return { doneWide, wideUntil, trained: { model, optimizer, state, losses } };
 }
 
 /** 1, 2, .. */
@@ -125,7 +125,7 @@ test.each([
 		setting.narrow = {};
 		const plain = `plain ${what} ${ema}`;
 		await run(plain, { ema });
-		expect(results(plain).wide).toBeUndefined();
+		expect(results(plain).doneWide).toBeUndefined();
 		setting.narrow = narrow;
 		const name = `wide ${what} ${ema}`;
 		const { summary, notes } = await run(name, { ema });
@@ -134,7 +134,7 @@ test.each([
 		const passes = "passes" in narrow ? narrow.passes?.length : 0;
 		expect(summary.made).toMatchObject({
 			engine: "narrow",
-			wide: expected.filter((each) => each < 0).length + (passes ?? 0),
+			doneWide: expected.filter((each) => each < 0).length + (passes ?? 0),
 		});
 		expect(notes).toEqual([
 			`step ${step}: values left the range of narrow; it was done again in tf32, as will be whatever else leaves it`,
@@ -148,12 +148,12 @@ test("a run that is taken up again is where it stopped: in the wider range for a
 	const { summary, notes } = await run("stopped", { stopAt: 6 });
 	expect(summary.ended).toBe("interrupted");
 	expect(notes).toHaveLength(1);
-	expect(results("stopped")).toMatchObject({ wide: 5, wideUntil: 34 }); // 7 was under way
+	expect(results("stopped")).toMatchObject({ doneWide: 5, wideUntil: 34 }); // 7 was under way
 	const again = await run("stopped", { resume: "auto" });
 	expect(again.notes).toEqual([]);
 	expect(order()).toEqual(wide(count(8, 13)));
 	const { losses: _, ...trained } = results("unbroken").trained; // stopping made a record of its own
-	expect(results("stopped")).toMatchObject({ trained, wide: 11 });
+	expect(results("stopped")).toMatchObject({ trained, doneWide: 11 });
 });
 
 test("32 steps later the narrower range is tried again", async () => {
@@ -169,6 +169,6 @@ test("what no range holds ends the run, its last checkpoint intact", async () =>
 	await expect(run("diverging")).rejects.toThrow(
 		/^training diverged at step 10: .* gradient norm NaN; the gradient of/,
 	);
-	const { wide: none, trained } = results("diverging");
+	const { doneWide: none, trained } = results("diverging");
 	expect([none, trained.state.step]).toEqual([undefined, 8]);
 });

@@ -5,7 +5,7 @@ import { attentionHalves } from "./lower/attention-half.ts";
 import { type LongAttention, longAttention, longCommands, longHalfInputs } from "./lower/attention-long.ts";
 import { carryFusions } from "./lower/carry.ts";
 import { embedFusions } from "./lower/embed.ts";
-import { type HalfInputs, Halves, noHalves, overlap } from "./lower/halves.ts";
+import { type HalfInputs, Halves, meet, noHalves } from "./lower/halves.ts";
 import { minGruLowerings } from "./lower/min-gru.ts";
 import { normGradFusions, normGradLowerings, normsHalf } from "./lower/norm-grads.ts";
 import { normFusions, normLowerings } from "./lower/norms.ts";
@@ -140,7 +140,7 @@ function single(instruction: Instruction, context: LowerContext): Command[] {
 
 /** Is the value at `operand`, which one of `group` made, read by any of `rest`? It is gone where anything is written over a part of it. */
 function isRead(operand: Operand, group: readonly Instruction[], rest: readonly Instruction[]): boolean {
-	const meets = (other: Operand | null) => other?.space === operand.space && overlap(operand, other);
+	const meets = (other: Operand | null) => meet(operand, other);
 	if (group.filter(({ outputs }) => outputs.some(meets)).length > 1) return false;
 	for (const { inputs, outputs, attributes } of rest) {
 		if (inputs.some(meets) || (attributes.accumulate && outputs.some(meets))) return true;

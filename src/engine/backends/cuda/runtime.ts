@@ -97,7 +97,7 @@ export class CudaRuntime implements Runtime {
 		this.precision = precision;
 		this.device = openDevice(this.#driver);
 		if (wide) this.wide = wide;
-		this.description = `cuda, ${this.device.name}, ${precision}${wide ? ` (auto)` : ""}${check ? ", checked" : ""}`;
+		this.description = `cuda, ${this.device.name}, ${precision}${wide ? " (auto)" : ""}${check ? ", checked" : ""}`;
 		const newEvent = () => this.#driver.make("cuEventCreate", "event", cuda.eventDisableTiming);
 		this.#stream = this.#driver.make("cuStreamCreate", "stream", cuda.streamNonBlocking);
 		this.#places = Array.from({ length: mostJobs }, () => ({ done: newEvent(), outputs: undefined, fresh: 0 }));

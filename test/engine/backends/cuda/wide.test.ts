@@ -33,7 +33,7 @@ async function train(runtime: Runtime, factor: number) {
 	for (const { result } of begun) steps.push(await result);
 	const { losses } = await learner.evaluate(batch, { losses: true });
 	const weights = learner.model.parameters.map(({ name }) => session.readParameter(name));
-	const { wide } = learner;
+	const { doneWide: wide } = learner;
 	await session.close();
 	return { steps, losses, weights, wide };
 }

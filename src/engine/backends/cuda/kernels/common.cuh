@@ -230,6 +230,36 @@ __device__ __forceinline__ void storeHalf4(unsigned short* to, float4 x)
     *(uint2*)to = make_uint2(halfPair(x.x, x.y), halfPair(x.z, x.w));
 }
 
+// Four elements of a result: as they are unless only halves are wanted, and as halves where those are.
+__device__ __forceinline__ void put(float4 value, const Matrix& y, const Matrix& half, int only, int r, int c)
+{
+    if (!only) *(float4*)(y.row(r) + c) = value;
+    if (half.data) storeHalf4(halfRow(half, r) + c, value);
+}
+
+// Dropout of whole rows.
+struct RowDropout {
+    float p;
+    int id, rowsPerSequence, sequences;
+    const JobState* job;
+    int first;
+};
+
+// What dropout multiplies columns lane .. lane + 3 by, and those one, two and three quarters of a row further, as they lie in `to`.
+__device__ __forceinline__ void multipliers(float4 (&to)[4], const RowDropout& d, int r, unsigned lane)
+{
+    unsigned sequence, row, threshold = dropoutThreshold(d.p);
+    float scale = dropoutScale(d.p), *at = &to[0].x;
+    placeOf(r, d.rowsPerSequence, d.sequences, d.first, sequence, row);
+#pragma unroll
+    for (int e = 0; e < 4; e++) {
+        uint4 w = philox(d.job, lane + e, row, sequence, d.id);
+        const unsigned words[4] = {w.x, w.y, w.z, w.w};
+#pragma unroll
+        for (int j = 0; j < 4; j++) at[4 * j + e] = words[j] >= threshold ? scale : 0;
+    }
+}
+
 // Elements of a matrix of either kind; fours at a multiple of their size.
 __device__ __forceinline__ float loadAny(const Matrix& x, int r, int c)
 {

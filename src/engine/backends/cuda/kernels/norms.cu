@@ -29,35 +29,19 @@ struct Row {
     _Pragma("unroll") for (int t = 0; t < TURNS; t++) if (4 * (LANE + 32 * t) < (cols) / 4) \
         _Pragma("unroll") for (int j = 0, c = 4 * (LANE + 32 * t); j < 4; j++, c += (cols) / 4)
 
-struct Dropout {
-    float p;
-    int id, rowsPerSequence, sequences;
-    const JobState* job;
-    int first;
-};
-
 __device__ __forceinline__ float sumOf(float4 a) { return (a.x + a.y) + (a.z + a.w); }
 
-__device__ __forceinline__ void drop(Row& row, int r, int cols, const Dropout& d)
+__device__ __forceinline__ void drop(Row& row, int r, int cols, const RowDropout& dropout)
 {
-    if (!(d.p > 0)) return;
-    unsigned sequence, place, threshold = dropoutThreshold(d.p);
-    float scale = dropoutScale(d.p);
-    placeOf(r, d.rowsPerSequence, d.sequences, d.first, sequence, place);
+    if (!(dropout.p > 0)) return;
 #pragma unroll
     for (int t = 0; t < TURNS; t++) {
-        unsigned lane = 4 * (LANE + 32 * t);
-        if ((int)lane >= cols / 4) break;
+        int lane = 4 * (LANE + 32 * t);
+        if (lane >= cols / 4) break;
+        float4 keep[4];
+        multipliers(keep, dropout, r, lane);
 #pragma unroll
-        for (int e = 0; e < 4; e++) {
-            uint4 words = philox(d.job, lane + e, place, sequence, d.id);
-            const unsigned word[4] = {words.x, words.y, words.z, words.w};
-#pragma unroll
-            for (int j = 0; j < 4; j++) {
-                float* at = e == 0 ? &row.v[t][j].x : e == 1 ? &row.v[t][j].y : e == 2 ? &row.v[t][j].z : &row.v[t][j].w;
-                *at = word[j] >= threshold ? *at * scale : 0;
-            }
-        }
+        for (int j = 0; j < 4; j++) row.v[t][j] = row.v[t][j] * keep[j];
     }
 }
 
@@ -85,9 +69,7 @@ __device__ __forceinline__ void normalise(Row& values, const Row& scales, const 
     }
     float rstd = 1.0f / sqrtf(rowSum(squares) / cols + eps);
     EACH_QUAD(t, j, c, cols) {
-        float4 value = values.v[t][j] * rstd * scales.v[t][j] + shifts.v[t][j];
-        if (!only) *(float4*)(y.row(r) + c) = value;
-        if (half.data) storeHalf4(halfRow(half, r) + c, value);
+        put(values.v[t][j] * rstd * scales.v[t][j] + shifts.v[t][j], y, half, only, r, c);
     }
     if (LANE == 0 && cols > 0) stats.row(r)[0] = mean, stats.row(r)[1] = rstd;
 }
@@ -136,7 +118,7 @@ extern "C" __global__ void __launch_bounds__(128) carryNormRow(Matrix fs, const 
         f.v[t][j] = f.v[t][j] + added.v[t][j];
         s.v[t][j] = s.v[t][j] + added.v[t][j];
     }
-    const Dropout dropout = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    const RowDropout dropout = {p, id, rowsPerSequence, sequences, job, firstSequence};
     drop(f, r, cols, dropout), drop(s, below, cols, dropout);
     EACH_QUAD(t, j, c, cols) {
         if (residual.data) f.v[t][j] = f.v[t][j] + restF.v[t][j], s.v[t][j] = s.v[t][j] + restS.v[t][j];
@@ -174,7 +156,7 @@ struct NormGrad {
     int only;
     Matrix dropped, droppedHalf;
     int onlyDropped;
-    Dropout dropout;
+    RowDropout dropout;
 };
 
 // Row r, if there is one. With SUMS, dy and dy times the normalised x are added to rows of sums; the first may be absent.
@@ -207,15 +189,11 @@ __device__ __forceinline__ void gradOfRow(const NormGrad& a, int r, float4* bias
         float4 value = (slopes.v[t][j] - total + norms.v[t][j] * -products) * rstd;
         if (a.residual.data) value = value + rest.v[t][j];
         slopes.v[t][j] = value;
-        if (!a.only) *(float4*)(a.dx.row(r) + c) = value;
-        if (a.half.data) storeHalf4(halfRow(a.half, r) + c, value);
+        put(value, a.dx, a.half, a.only, r, c);
     }
     if (!a.dropped.data) return;
     drop(slopes, r, cols, a.dropout);
-    EACH_QUAD(t, j, c, cols) {
-        if (!a.onlyDropped) *(float4*)(a.dropped.row(r) + c) = slopes.v[t][j];
-        if (a.droppedHalf.data) storeHalf4(halfRow(a.droppedHalf, r) + c, slopes.v[t][j]);
-    }
+    EACH_QUAD(t, j, c, cols) put(slopes.v[t][j], a.dropped, a.droppedHalf, a.onlyDropped, r, c);
 }
 
 // dx = the norm's gradient to x, + residual; dropped = dropout(dx) where asked for. dx may be dy or residual, dropped dy, x or residual; dy

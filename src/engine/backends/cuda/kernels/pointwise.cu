@@ -42,13 +42,6 @@ extern "C" __global__ void pointwise(Matrix a, Matrix b, const float* s, const f
     }
 }
 
-// Four elements of a result: as they are unless only halves are wanted, and as halves where those are.
-__device__ __forceinline__ void put(float4 value, const Matrix& y, const Matrix& half, int only, int r, int c)
-{
-    if (!only) *(float4*)(y.row(r) + c) = value;
-    if (half.data) storeHalf4(halfRow(half, r) + c, value);
-}
-
 // The same, four columns at a time: cols, ld and places are multiples of 4. `half`: a copy of y as halves; all there is of it with `only`.
 extern "C" __global__ void pointwise4(
     Matrix a, Matrix b, const float* s, const float* row, Matrix y, int op, float f, float g, Matrix half, int only)
@@ -66,28 +59,6 @@ extern "C" __global__ void pointwise4(
             apply(op, x.x, z.x, scalar, w.x, f, g, old.x), apply(op, x.y, z.y, scalar, w.y, f, g, old.y),
             apply(op, x.z, z.z, scalar, w.z, f, g, old.z), apply(op, x.w, z.w, scalar, w.w, f, g, old.w));
         put(x, y, half, only, r, c);
-    }
-}
-
-struct Dropping {
-    float p;
-    int id, rowsPerSequence, sequences;
-    const JobState* job;
-    int first;
-};
-
-// What dropout multiplies columns lane .. lane + 3 by, and those one, two and three quarters of a row further, as they lie in `to`.
-__device__ __forceinline__ void multipliers(float4 (&to)[4], const Dropping& d, int r, unsigned lane)
-{
-    unsigned sequence, row, threshold = dropoutThreshold(d.p);
-    float scale = dropoutScale(d.p), *at = &to[0].x;
-    placeOf(r, d.rowsPerSequence, d.sequences, d.first, sequence, row);
-#pragma unroll
-    for (int e = 0; e < 4; e++) {
-        uint4 w = philox(d.job, lane + e, row, sequence, d.id);
-        const unsigned words[4] = {w.x, w.y, w.z, w.w};
-#pragma unroll
-        for (int j = 0; j < 4; j++) at[4 * j + e] = words[j] >= threshold ? scale : 0;
     }
 }
 
@@ -172,12 +143,12 @@ extern "C" __global__ void epilogue4Dropout(Matrix v, const float* bias, Matrix 
 {
     waitForLaunchesBefore();
     const Epilogue e = {v, bias, factor, residual, y, z, half, only, activation, accumulate};
-    const Dropping dropping = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    const RowDropout dropout = {p, id, rowsPerSequence, sequences, job, firstSequence};
     unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads;
     EACH_PIECE(i, total) {
         int r = i / quads, lane = 4 * (i - r * quads);
         float4 keep[4];
-        multipliers(keep, dropping, r, lane);
+        multipliers(keep, dropout, r, lane);
 #pragma unroll
         for (int j = 0; j < 4; j++) finish4(e, r, lane + j * q, keep[j]);
     }
@@ -190,7 +161,7 @@ extern "C" __global__ void __launch_bounds__(64) carryGrad(Matrix dpresent, Matr
     int sequences, const JobState* job, int firstSequence)
 {
     waitForLaunchesBefore();
-    const Dropping dropping = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    const RowDropout dropout = {p, id, rowsPerSequence, sequences, job, firstSequence};
     unsigned q = df.cols >> 2, quads = q >> 2, i = blockIdx.x * blockDim.x + threadIdx.x;
     float2 dot = make_float2(0, 0);
     if (i < df.rows * quads) {
@@ -203,7 +174,7 @@ extern "C" __global__ void __launch_bounds__(64) carryGrad(Matrix dpresent, Matr
             if (f.data) value[j] = *(const float4*)(f.row(r) + c);
         }
         float share = *alpha;
-        if (y.data) multipliers(keepF, dropping, r, lane), multipliers(keepS, dropping, below, lane);
+        if (y.data) multipliers(keepF, dropout, r, lane), multipliers(keepS, dropout, below, lane);
 #pragma unroll
         for (int j = 0; j < 4; j++) {
             int c = lane + j * q;
@@ -293,7 +264,7 @@ extern "C" __global__ void embed(Matrix table, Matrix ids, Matrix other, Matrix 
     int rowsPerSequence, int sequences, const JobState* job, int firstSequence)
 {
     waitForLaunchesBefore();
-    const Dropping dropping = {p, id, rowsPerSequence, sequences, job, firstSequence};
+    const RowDropout dropout = {p, id, rowsPerSequence, sequences, job, firstSequence};
     const float4 none = make_float4(0, 0, 0, 0), one = make_float4(1, 1, 1, 1);
     unsigned q = y.cols >> 2, quads = q >> 2, total = y.rows * quads;
     EACH_PIECE(i, total) {
@@ -305,7 +276,7 @@ extern "C" __global__ void embed(Matrix table, Matrix ids, Matrix other, Matrix 
             a[j] = token >= 0 && token < table.rows ? *(const float4*)(table.row(token) + lane + j * q) : none;
             b[j] = place >= 0 && place < other.rows ? *(const float4*)(other.row(place) + lane + j * q) : none;
         }
-        if (p > 0) multipliers(keep, dropping, r, lane);
+        if (p > 0) multipliers(keep, dropout, r, lane);
 #pragma unroll
         for (int j = 0; j < 4; j++) put((a[j] + b[j]) * keep[j], y, half, only, r, lane + j * q);
     }

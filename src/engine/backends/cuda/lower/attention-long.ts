@@ -16,7 +16,7 @@ import {
 } from "../lower-context.ts";
 import type { Argument, Command, DeviceOperand, Launch } from "../lower-types.ts";
 import { neededHalf, results } from "./casts.ts";
-import { fits, overlap } from "./halves.ts";
+import { fits, meet } from "./halves.ts";
 
 /** Rows from which a window is long, of a tile in shared memory, and of a block: queries, keys. */
 const longWindow = 64;
@@ -50,8 +50,7 @@ export function longAttention({ instructions }: Program): LongAttention {
 				found.set(before, pair).set(instruction, pair);
 			}
 		}
-		const changed = (read: Operand | null) =>
-			outputs.some((output) => read && output?.space === read.space && overlap(read, output));
+		const changed = (read: Operand | null) => outputs.some((output) => meet(read, output));
 		forward = forward.filter(({ inputs: [q, kv] }) => !changed(q) && !changed(kv));
 		if (op.name === "attention" && suits(instruction)) {
 			found.set(instruction, null);

@@ -18,7 +18,7 @@ import {
 import type { Argument, Command, Launch } from "../lower-types.ts";
 import { groupOf } from "../order.ts";
 import { attentionHalf, attentionHalfGrad } from "./attention-half.ts";
-import { overlap } from "./halves.ts";
+import { meet } from "./halves.ts";
 
 /** Columns of a head that the kernels can hold, and rows of a warp. */
 const mostColumns = 128;
@@ -180,9 +180,9 @@ const gradThenAdd: Fusion = ([first, second], context) => {
 	if (!addend || !inFours(addend) || !inFours(y) || context.readAfter(prefix, 2)) return null;
 	// A block must not write what another has yet to read, or another result.
 	const touched = [...first.inputs, ...first.outputs.slice(0, 2)];
-	const apart = touched.every((each) => each?.space !== y.space || !overlap(each, y));
-	const own = first.outputs.every((each) => each?.space !== addend.space || !overlap(each, addend));
-	if (!apart || !own || (overlap(addend, y) && !sameOperand(addend, y))) return null;
+	const apart = touched.every((each) => !meet(each, y));
+	const own = first.outputs.every((each) => !meet(each, addend));
+	if (!apart || !own || (meet(addend, y) && !sameOperand(addend, y))) return null;
 	const commands = gradInOne(first, sizesOf(first, context), { addend, y }, context);
 	return commands && [groupOf([first, second], commands)];
 };

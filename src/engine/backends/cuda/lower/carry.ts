@@ -14,22 +14,18 @@ import {
 	pointer,
 	sameOperand,
 } from "../lower-context.ts";
-import type { Argument, DeviceOperand, Launch } from "../lower-types.ts";
+import type { Argument, Launch } from "../lower-types.ts";
 import { groupOf } from "../order.ts";
-import { overlap } from "./halves.ts";
+import { meet } from "./halves.ts";
 import { dropoutOf, inRegisters, normArguments, warps } from "./norms.ts";
 import { bareProduct } from "./product.ts";
-import { sumOf } from "./sums.ts";
+import { sumsOf } from "./sums.ts";
 
 /** Is `whole` rows of `top` and, right under them, as many of `bottom`? */
 function isJoined(whole: Operand | null, top: Operand | null, bottom: Operand | null): boolean {
 	if (!whole || !top || !bottom) return false;
 	const under = { ...top, offset: top.offset + top.rows * top.ld };
 	return sameOperand({ ...top, rows: 2 * top.rows }, whole) && sameOperand(under, bottom);
-}
-
-function meet(a: Operand | null, b: Operand | null): boolean {
-	return a !== null && b !== null && a.space === b.space && overlap(a, b);
 }
 
 /** A product with dropout and residual to `fs`, the sums alpha f + s and alpha f + x, and their norm. */
@@ -125,7 +121,7 @@ const carryGrad: Fusion = (instructions, context) => {
 	});
 	if (!dropout) results.push(matrix(null), ...halfOf(operand(copy.outputs, 0), { ...context, halves: null }));
 	const blocks = Math.ceil((dpast.rows * dpast.cols) / 16 / threads);
-	const parts = dots.length > 0 ? context.scratch(blocks, dots.length) : null;
+	const parts = context.scratch(blocks, 2);
 	const given = [matrix(dpresent), matrix(dpast), pointer(alpha), matrix(f), pointer(parts)];
 	const launch: Launch = {
 		...{
@@ -140,17 +136,10 @@ const carryGrad: Fusion = (instructions, context) => {
 	};
 	const written = [add, copy, ...(dropout ? [dropout] : [])].flatMap(({ outputs }) => outputs);
 	// Nothing but the dots themselves waits for the parts to be added up.
-	const totals = dots.map(({ outputs, label }, i) => ({
-		commands: [
-			sumOf(
-				{ ...(parts as DeviceOperand), offset: (parts as DeviceOperand).offset + i, cols: 1 },
-				operand(outputs, 0),
-				label,
-			),
-		],
-		reads: [],
-		writes: outputs,
-	}));
+	const totals = dots.map(({ outputs, label }, i) => {
+		const column = { ...parts, offset: parts.offset + i, cols: 1 };
+		return { commands: [sumsOf(column, null, operand(outputs, 0), 1, 0, label)], reads: [], writes: outputs };
+	});
 	return [{ commands: [launch], reads: [alpha, dpresent, dpast, f], writes: written }, ...totals];
 };
 

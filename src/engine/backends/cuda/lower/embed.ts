@@ -1,6 +1,6 @@
 /** Rows of two tables looked up and added (tokens and positions), and dropout of the sum: one pass over the result for five. */
 import { type Fusion, halfOf, inFours, matrix, operand, sameOperand, strided } from "../lower-context.ts";
-import { overlap } from "./halves.ts";
+import { meet } from "./halves.ts";
 import { dropoutOf } from "./norms.ts";
 
 const embed: Fusion = (instructions, context) => {
@@ -15,7 +15,7 @@ const embed: Fusion = (instructions, context) => {
 	const given = [tokens, places].flatMap(({ inputs }) => [operand(inputs, 0), operand(inputs, 1)]);
 	const [table, , other] = given;
 	if (![table, other, y].every((each) => inFours(each) && each.cols % 16 === 0)) return null;
-	if (given.some((each) => each.space === y.space && overlap(each, y))) return null;
+	if (given.some((each) => meet(each, y))) return null;
 	const between = dropout ? [token, place, sum] : [token, place];
 	if (between.some((each) => !sameOperand(each, y) && context.readAfter(each, count))) return null;
 	for (let i = 1; i < count; i++) context.next();

@@ -176,7 +176,7 @@ export function fits({ space, offset, cols, ld }: Operand): boolean {
 	return space === "arena" && offset % 8 === 0 && cols % 8 === 0 && ld % 8 === 0;
 }
 
-function endOf({ offset, rows, cols, ld }: Operand): number {
+function endOf({ offset, rows, cols, ld }: DeviceOperand): number {
 	return offset + (rows - 1) * ld + cols;
 }
 
@@ -199,8 +199,13 @@ function shared(a: Operand, b: Operand): number {
 	return right + common(row + 1, b.rows, a.rows) * common(column - a.ld, b.cols, a.cols);
 }
 
+/** Do two operands share words? */
+export function meet(a: DeviceOperand | null, b: DeviceOperand | null): boolean {
+	return a !== null && b !== null && a.space === b.space && overlap(a, b);
+}
+
 /** Do two operands of one space share words? Columns of one matrix side by side do not. */
-export function overlap(a: Operand, b: Operand): boolean {
+function overlap(a: DeviceOperand, b: DeviceOperand): boolean {
 	if (endOf(a) <= b.offset || endOf(b) <= a.offset) return false;
 	if (a.ld !== b.ld) return true;
 	const [before, after] = a.offset <= b.offset ? [a, b] : [b, a];

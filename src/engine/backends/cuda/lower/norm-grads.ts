@@ -17,7 +17,7 @@ import {
 import type { Argument, Command, Launch } from "../lower-types.ts";
 import { type Group, groupOf } from "../order.ts";
 import { asItIs } from "./casts.ts";
-import { fits, type HalfInputs, noHalves, overlap } from "./halves.ts";
+import { fits, type HalfInputs, meet, noHalves } from "./halves.ts";
 import { dropoutOf, inRegisters, moduleFor, rowsOfWarp, warps } from "./norms.ts";
 import { rowwise } from "./rows.ts";
 import { sumOfParts } from "./sums.ts";
@@ -101,7 +101,6 @@ function isReplaced(grad: Instruction, dropout: Instruction | null): boolean {
 
 /** Do these give the same when a row is read, then written by the same warp, other warps being anywhere, and sums are written last? */
 function atOnce(instructions: readonly Instruction[], dropout: Instruction | null): boolean {
-	const meet = (a: Operand | null, b: Operand | null) => a !== null && a.space === b?.space && overlap(a, b);
 	const grad = instructions.find(({ op }) => op.name === "layerNormGrad");
 	const replaced = grad && isReplaced(grad, dropout) ? grad : null;
 	const outputs = instructions.flatMap((each) => (each === replaced ? [] : each.outputs));

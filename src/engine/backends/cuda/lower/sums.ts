@@ -73,16 +73,21 @@ function whole(instruction: Instruction, a: Operand, b: Operand | null, context:
 	const { accumulate } = instruction.attributes;
 	const { label } = instruction;
 	const blocks = Math.min(128, Math.ceil((a.rows * a.cols) / 8192));
-	const step = (from: DeviceOperand, other: Operand | null, to: DeviceOperand, count: number, add: number) =>
-		launch("sums", [count, 1], [512, 1], [matrix(from), matrix(other), pointer(to), int(add)], label);
-	if (blocks === 1) return [step(a, b, y, 1, accumulate)];
+	if (blocks === 1) return [sumsOf(a, b, y, 1, accumulate, label)];
 	const parts = context.scratch(1, blocks);
-	return [step(a, b, parts, blocks, 0), step(parts, null, y, 1, accumulate)];
+	return [sumsOf(a, b, parts, blocks, 0, label), sumsOf(parts, null, y, 1, accumulate, label)];
 }
 
-/** y (1 x 1) = the sum of x, by one block. */
-export function sumOf(x: DeviceOperand, y: Operand, label: string): Launch {
-	return launch("sums", [1, 1], [512, 1], [matrix(x), matrix(null), pointer(y), int(0)], label);
+/** y (1 x blocks) (+)= sums of a, or of a b, each over a block's share. */
+export function sumsOf(
+	a: DeviceOperand,
+	b: DeviceOperand | null,
+	y: DeviceOperand,
+	blocks: number,
+	accumulate: number,
+	label: string,
+): Launch {
+	return launch("sums", [blocks, 1], [512, 1], [matrix(a), matrix(b), pointer(y), int(accumulate)], label);
 }
 
 /** Ids that a warp of kernels/scatter.cu looks at together. */
