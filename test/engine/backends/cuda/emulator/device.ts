@@ -16,6 +16,15 @@ const header = fileURLToPath(new URL("emulator.h", import.meta.url));
 /** Compiled kernels, kept from one run of the tests to the next. */
 const folder = join(tmpdir(), "rivulet-emulated-kernels");
 
+/** Libraries stay where they are: threads' stacks, and copies under way, outlive the device that a test forgets. */
+const loaded = new Map<string, LibraryHandle>();
+
+function loadForGood(path: string): LibraryHandle {
+	const library = loaded.get(path) ?? koffi.load(path);
+	loaded.set(path, library);
+	return library;
+}
+
 /** Is there a compiler here? */
 export const compilerHere = spawnSync("g++", ["--version"]).status === 0;
 
@@ -64,7 +73,7 @@ export class EmulatedDevice extends FakeDevice {
 			...super.driverFunctions(),
 			cuModuleLoadData: (slot, cubin) => {
 				const path = new TextDecoder().decode(cubin as Uint8Array);
-				(slot as BigUint64Array)[0] = this.handle(koffi.load(path));
+				(slot as BigUint64Array)[0] = this.handle(loadForGood(path));
 			},
 			cuModuleGetFunction: (slot, module, name) => {
 				const run = this.object<LibraryHandle>(module).func(`void run_${name}(void*, void*)`);
@@ -103,9 +112,9 @@ export class EmulatedDevice extends FakeDevice {
 			BigInt(y.described[0]),
 		]);
 		const bias = operation.get(7) === 4 ? operation.get(8) : 0n;
-		this.#product ??= koffi
-			.load(compile("", "product.cu", []))
-			.func("void emulatedProduct(void*, void*, void*, void*, void*, void*)") as Foreign;
+		this.#product ??= loadForGood(compile("", "product.cu", [])).func(
+			"void emulatedProduct(void*, void*, void*, void*, void*, void*)",
+		) as Foreign;
 		const beta = (values[7] as Float32Array)[0];
 		this.#product(values[5], values[3], beta ? values[8] : 0n, bias, values[10], sizes);
 	}

@@ -75,6 +75,9 @@ static void (*body)();
 // What lanes show to each other: 8 words each.
 static unsigned shown[1024][8];
 static float dynamicShared[(227 << 10) / 4];
+// Copies begun and not waited for, by thread and group. Each library has its own (a static of an inline function would be one for all that
+// are loaded), and each block begins with none.
+static std::vector<std::pair<void*, const void*>> copies[1024][8];
 
 static void start()
 {
@@ -131,6 +134,7 @@ static void runBlock()
         fiber.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
         fiber.waiting = NOTHING;
         fiber.begun = false;
+        for (auto& group : copies[i]) group.clear();
     }
     for (;;) {
         bool ran = false, done = true;
@@ -304,11 +308,7 @@ inline void loadMatricesAcross(unsigned (&to)[4], const unsigned short* row)
     for (int i = 0; i < 4; i++) to[i] = all[i][2 * t][g] | (unsigned)all[i][2 * t + 1][g] << 16;
 }
 // Copies that nobody has waited for are not there yet: made when they are waited for.
-inline std::vector<std::pair<void*, const void*>>& copiesOf(int group)
-{
-    static std::vector<std::pair<void*, const void*>> copies[1024][8];
-    return copies[emulator::current][group];
-}
+static std::vector<std::pair<void*, const void*>>& copiesOf(int group) { return emulator::copies[emulator::current][group]; }
 inline void copyLater(void* shared, const void* from) { copiesOf(0).push_back({shared, from}); }
 inline void commitCopies()
 {
